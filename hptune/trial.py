@@ -1,0 +1,119 @@
+"""Proposals and trials: what a strategy asks for and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hptune.space import Value
+
+# Strategies, weight initializers and row orders all take seeds from 1 on: KerasTuner treats 0 as "no seed".
+SMALLEST_SEED = 1
+LARGEST_SEED = 2**32 - 1
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Make a seed in 1..2**32-1 from the parts that it must depend on, and on nothing else.
+
+    >>> derive_seed(0, "trial", 7) == derive_seed(0, "trial", 7) != derive_seed(0, "trial", 8)
+    True
+    """
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return SMALLEST_SEED + int.from_bytes(digest[:8], "big") % LARGEST_SEED
+
+
+class Outcome(StrEnum):
+    """How an attempt at a trial ended."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"  # NaN or infinite
+    INFEASIBLE = "infeasible"  # a model that cannot be built
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        """True where another attempt could end otherwise; the others are a property of the configuration."""
+        return self in (Outcome.OUT_OF_MEMORY, Outcome.CRASHED, Outcome.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration to try.
+
+    Attributes:
+        trial: Number of the trial, from 0 in the order of proposing.
+        values: Active dimensions only, by dotted name.
+        seed: Of everything random in the trial, 1..2**32-1.
+        told: Trials whose results the strategy had been told and could have used.
+    """
+
+    trial: int
+    values: Mapping[str, Value]
+    seed: int
+    told: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that a record names: relative path, bytes, and the hash that proves it."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attempt at a proposal, ended.
+
+    Attributes:
+        proposal: What was tried.
+        outcome: How it ended.
+        attempt: From 1.
+        score: The objective on validation rows at the best epoch; None unless completed.
+        metrics: Every metric at the best epoch by name; validation metrics as they are, training ones as `train_...`.
+        best_epoch: From 1, or None.
+        epochs: Epochs trained.
+        weights: How many numbers the model has to store.
+        engine: What trained it.
+        files: What was kept of it.
+        message: Why it did not complete.
+        seconds: From start to end, by a monotonic clock.
+        worker: Which worker, from 0.
+    """
+
+    proposal: Proposal
+    outcome: Outcome
+    attempt: int = 1
+    score: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_epoch: int | None = None
+    epochs: int = 0
+    weights: int | None = None
+    engine: str = ""
+    files: tuple[StoredFile, ...] = ()
+    message: str = ""
+    seconds: float = 0.0
+    worker: int = 0
+
+    @property
+    def number(self) -> int:
+        """The trial's number, from 0."""
+        return self.proposal.trial
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A strategy's answer: nothing to propose until a trial under way has been told."""
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """A strategy's answer: nothing is left to propose; `reason` says why, for the user."""
+
+    reason: str
