@@ -1,0 +1,127 @@
+"""The artifact: one `.keras` file that takes raw columns and gives probabilities or values in the original unit.
+
+It holds plain Keras layers only, so `keras.models.load_model(path)` is all it needs.
+Everything here imports TensorFlow and runs in a worker process.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import tensorflow as tf
+
+from hptune.data.graph import prepare, raw_inputs
+from hptune.data.preparation import Preparation
+from hptune.description import ENTRY, Description
+from hptune.errors import ArtifactError
+from hptune.run.files import TEMPORARY_SUFFIX, write_file
+from hptune.training.fitting import Job, restore_model
+
+# Rows given to the model at a time; bounds memory, changes no result beyond rounding.
+_PREDICT_ROWS = 1024
+# The largest difference between the artifact and the training pipeline, relative to values above 1.
+PARITY_TOLERANCE = 1e-5
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+def build_artifact(job: Job, weights: Path, preparation: Mapping[str, Any], path: Path, about: Description) -> None:
+    """Join preparation, trained network and output units, and save them as one file.
+
+    Args:
+        job: What was trained.
+        weights: Its weights, already checked against the journal.
+        preparation: What the network was trained on, as `Preparation.to_dict` gives it.
+        path: Where the file is to lie.
+        about: Stored beside the network.
+    """
+    prepared = Preparation.from_dict(preparation)
+    inputs = raw_inputs(prepared)
+    numeric, codes = prepare(prepared, inputs)
+    parts = {"numeric": numeric, "codes": codes}
+    network = restore_model(job, weights)
+    output = network({name: tensor for name, tensor in parts.items() if tensor is not None})
+    model = keras.Model(inputs, _in_user_units(output, job), name="hptune")
+    # Keras wants its own ending.
+    temporary = path.with_name(f"{path.stem}{TEMPORARY_SUFFIX}.keras")
+    model.save(temporary)
+    with zipfile.ZipFile(temporary, "a") as archive:
+        archive.writestr(ENTRY, about.to_json())
+    with temporary.open("rb") as source:
+        write_file(path, lambda stream: shutil.copyfileobj(source, stream))
+    temporary.unlink()
+
+
+def _in_user_units(output: Any, job: Job) -> Any:
+    match job.task:
+        case "regression":
+            assert job.target_scale is not None
+            mean, scale = job.target_scale
+            return keras.layers.Rescaling(scale, mean, name="original_unit")(output)
+        case "binary":
+            positive = keras.layers.Activation("sigmoid", name="sigmoid")(output)
+            return keras.ops.concatenate([1.0 - positive, positive], axis=-1)
+        case _:
+            return keras.layers.Activation("softmax", name="softmax")(output)
+
+
+def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:
+    """Load an artifact with Keras alone and predict.
+
+    Args:
+        path: The file; it is opened in safe mode, so nothing in it runs code.
+        rows: Raw rows: numbers as Float64, categories as text, null where missing.
+        columns: Name and kind of each input.
+
+    Returns:
+        (rows, classes) probabilities, or (rows,) values in the original unit.
+    """
+    model = keras.models.load_model(path, compile=False, safe_mode=True)
+    parts = [
+        np.asarray(model(_raw_tensors(rows.slice(first, _PREDICT_ROWS), columns), training=False))
+        for first in range(0, max(rows.height, 1), _PREDICT_ROWS)
+    ]
+    predictions = np.concatenate(parts)
+    return predictions[:, 0] if predictions.shape[1] == 1 else predictions
+
+
+def _raw_tensors(rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    tensors = {}
+    for name, kind in columns:
+        series = rows[name]
+        if kind == "numeric":
+            tensors[name] = tf.constant(series.fill_null(float("nan")).to_numpy().reshape(-1, 1), tf.float64)
+        else:
+            tensors[name] = tf.reshape(tf.constant(series.fill_null("").to_list(), tf.string), (-1, 1))
+    return tensors
+
+
+def check_parity(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]], expected: Path) -> None:
+    """Compare the artifact on raw rows with what the search predicted for them.
+
+    Args:
+        path: The artifact.
+        rows: Raw validation rows.
+        columns: Name and kind of each input.
+        expected: The search's predictions for the same rows, as it stored them.
+
+    Raises:
+        ArtifactError: If a prediction differs by more than 1e-5, relative to values above 1.
+    """
+    stored = np.load(expected, allow_pickle=False)
+    difference = np.abs(predict_rows(path, rows, columns) - stored) / np.maximum(np.abs(stored), 1)
+    worst = float(difference.max())
+    # Written so that NaN fails too.
+    if not worst <= PARITY_TOLERANCE:
+        raise ArtifactError(
+            f"{path}: its predictions differ from the search's by {worst:.2g}, expected at most {PARITY_TOLERANCE:g}; "
+            "this is a fault of hptune, please report it with hptune.log"
+        )

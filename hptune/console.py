@@ -1,0 +1,344 @@
+"""The terminal: tables, live progress, the error panel. The only file that prints.
+
+Text from data and experiments is shown as it is and never acts: no markup is read, control characters are escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hptune.errors import HptuneError, UsageError
+from hptune.objective import Objective
+from hptune.report.machine import to_json, trial_record
+from hptune.report.markdown import to_markdown
+from hptune.report.summary import Summary
+from hptune.report.words import format_duration, format_number, format_value, printable, verdict_rows
+from hptune.run.files import write_text
+from hptune.trial import Outcome, Proposal, Trial
+
+_SHOWN_RANKS = 10
+_SHOWN_COLUMNS = 30
+
+
+def out() -> Console:
+    """The console for what a command is asked for."""
+    return Console(highlight=False, emoji=False, soft_wrap=True)
+
+
+def aside() -> Console:
+    """The console for what is said to a person beside the output of a machine, and for errors."""
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print lines of plain text."""
+    console.print(Text("\n".join(printable(line) for line in text.split("\n")), style=style))
+
+
+def show_error(error: HptuneError) -> None:
+    """Print an error as it is: its text is complete."""
+    console = aside()
+    console.print(Text("error: ", style="bold red"), end="")
+    say(console, str(error))
+
+
+def show_json(document: Any) -> None:
+    """Print one JSON document on one line."""
+    sys.stdout.write(json.dumps(document, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> Table:
+    """Arrange rows for a terminal.
+
+    Args:
+        title: Above the table.
+        columns: Headings.
+        rows: Cells as values.
+        right: Columns to align right.
+    """
+    numeric = set(right)
+    made = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(Text(printable(column)), justify="right" if column in numeric else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(printable(format_value(cell))) for cell in row))
+    return made
+
+
+def show_summary(console: Console, summary: Summary) -> None:
+    """Print a run: leaderboard, final metrics, state."""
+    board = summary.leaderboard
+    metric = summary.objective.metric
+    completed = [row for row in board.rows() if row["rank"] is not None]
+    if completed:
+        columns = ("rank", "trial", metric, "best_epoch", "weights", *(_short(name) for name in board.dimensions))
+        cells = (
+            [row["rank"], row["trial"], row["score"], row["best_epoch"], row["weights"]]
+            + [row[name] for name in board.dimensions]
+            for row in completed[:_SHOWN_RANKS]
+        )
+        console.print(table(f"Leaderboard of {summary.name} ({metric} of validation rows)", columns, cells, columns))
+        console.print()
+    if summary.verdict is not None and (rows := verdict_rows(summary.verdict)):
+        names = list(rows[0][1])
+        scores = ([name, *values.values()] for name, values in rows)
+        console.print(table(f"Best model (trial {summary.verdict['trial']})", ["metric", *names], scores, names))
+        console.print()
+    failures = {name: count for name, count in summary.outcomes.items() if name != Outcome.COMPLETED.value}
+    counts = "".join(f", {count} {name}" for name, count in sorted(failures.items()))
+    say(console, f"{summary.state}; {len(completed)} of {summary.proposed} trials completed{counts}")
+    if summary.test_looks > 1:
+        say(console, f"the test rows were scored {summary.test_looks} times: their scores are no longer unseen")
+
+
+def _short(dimension: str) -> str:
+    """Leave out the section: the keys below it are unique."""
+    return dimension.partition(".")[2]
+
+
+def show_trial(console: Console, trial: Trial, objective: Objective) -> None:
+    """Print one trial whole."""
+    record = trial_record(trial)
+    facts = [
+        (name, record[name]) for name in ("status", "attempt", "best_epoch", "epochs", "weights", "engine", "seed")
+    ]
+    facts += [("seconds", record["seconds"]), ("message", record["message"])]
+    console.print(table(f"Trial {trial.number}", ("", ""), facts))
+    console.print(table("Values", ("dimension", "value"), trial.proposal.values.items(), ["value"]))
+    if trial.metrics:
+        console.print(table(f"Metrics (objective: {objective.metric})", ("metric", "score"), trial.metrics.items()))
+
+
+class Progress:
+    """What every way of showing progress keeps count of."""
+
+    def __init__(self, objective: Objective, total: int | None, finished: Sequence[Trial]) -> None:
+        """Start counting.
+
+        Args:
+            objective: By which the best is chosen.
+            total: Trials to come to in all, where that is known.
+            finished: Trials of earlier sessions.
+        """
+        self._objective = objective
+        self._total = total
+        self._began = time.monotonic()
+        self._done_before = len(finished)
+        self._done = len(finished)
+        self._best: Trial | None = None
+        for trial in finished:
+            self._take(trial)
+
+    def started(self, proposal: Proposal, worker: int) -> None:
+        """Nothing to count."""
+
+    def epoch(self, trial: int, epoch: int, score: float) -> None:
+        """Nothing to count."""
+
+    def finished(self, trial: Trial) -> None:
+        """Count an ended trial."""
+        if trial.outcome is not Outcome.INTERRUPTED:
+            self._done += 1
+            self._take(trial)
+
+    def _take(self, trial: Trial) -> None:
+        if trial.score is None or trial.outcome is not Outcome.COMPLETED:
+            return
+        if self._objective.is_better(trial.score, self._best.score if self._best else None):
+            self._best = trial
+
+    def _describe_best(self) -> str:
+        if self._best is None:
+            return "no score yet"
+        return f"best {self._objective.metric} {format_number(self._best.score)} (trial {self._best.number})"
+
+    def _describe_count(self) -> str:
+        return f"{self._done}/{self._total}" if self._total is not None else str(self._done)
+
+    def _seconds_left(self) -> float | None:
+        fresh = self._done - self._done_before
+        if self._total is None or not fresh:
+            return None
+        return (time.monotonic() - self._began) / fresh * max(self._total - self._done, 0)
+
+    def _describe_time(self) -> str:
+        left = self._seconds_left()
+        passed = format_duration(time.monotonic() - self._began)
+        return f"{passed} so far" + (f", {format_duration(left)} left" if left is not None else "")
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+
+class PlainProgress(Progress):
+    """One plain line a trial: for pipes, logs and CI."""
+
+    def finished(self, trial: Trial) -> None:
+        """Print the trial."""
+        super().finished(trial)
+        result = f"{self._objective.metric} {format_number(trial.score)}" if trial.score is not None else trial.message
+        line = f"trial {trial.number} {trial.outcome.value} {result}; {self._describe_best()}; "
+        say(aside(), f"{line}{self._describe_count()} done, {self._describe_time()}")
+
+
+class JsonProgress(PlainProgress):
+    """JSON Lines on standard output, plain lines beside them."""
+
+    def finished(self, trial: Trial) -> None:
+        """Print the trial's record."""
+        super().finished(trial)
+        show_json(trial_record(trial))
+
+
+class LiveProgress(Progress):
+    """A few lines that change in place."""
+
+    def __init__(self, objective: Objective, total: int | None, finished: Sequence[Trial]) -> None:
+        super().__init__(objective, total, finished)
+        self._running: dict[int, str] = {}
+        self._live = Live(get_renderable=self._render, console=aside(), refresh_per_second=4, transient=True)
+
+    def started(self, proposal: Proposal, worker: int) -> None:
+        """Show the trial among those under way."""
+        self._running[proposal.trial] = "begins"
+
+    def epoch(self, trial: int, epoch: int, score: float) -> None:
+        """Show how far a trial is."""
+        self._running[trial] = f"epoch {epoch}, {self._objective.metric} {format_number(score)}"
+
+    def finished(self, trial: Trial) -> None:
+        """Take the trial away; say so where it failed."""
+        super().finished(trial)
+        self._running.pop(trial.number, None)
+        if trial.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
+            say(self._live.console, f"trial {trial.number} {trial.outcome.value}: {trial.message}", "yellow")
+
+    def _render(self) -> RenderableType:
+        counts = f"{self._describe_count()} done, {len(self._running)} running; {self._describe_best()}; "
+        lines: list[RenderableType] = [Text(counts + self._describe_time(), overflow="ellipsis", no_wrap=True)]
+        if self._total:
+            lines.append(ProgressBar(total=self._total, completed=self._done, width=60))
+        for number, state in sorted(self._running.items()):
+            lines.append(Text(f"  trial {number}: {state}", style="dim", overflow="ellipsis", no_wrap=True))
+        return Group(*lines)
+
+    def __enter__(self) -> Progress:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.__exit__(None, None, None)
+
+
+def choose_progress(
+    objective: Objective, total: int | None, finished: Sequence[Trial], *, as_json: bool, quiet: bool
+) -> Progress:
+    """Choose how to show progress: as demanded, else by whether a terminal watches."""
+    if as_json:
+        return JsonProgress(objective, total, finished)
+    if quiet:
+        return Progress(objective, total, finished)
+    if aside().is_terminal and not aside().is_dumb_terminal:
+        return LiveProgress(objective, total, finished)
+    return PlainProgress(objective, total, finished)
+
+
+def show_check(console: Console, facts: Mapping[str, Any]) -> None:
+    """Print what `check` found."""
+    data = facts["data"]
+    say(console, f"{facts['name']}: {data['task']} task ({data['task_reason']})")
+    say(console, f"objective: {facts['objective']['metric']}, {facts['objective']['direction']}")
+    say(console, "rows: " + ", ".join(f"{part} {count}" for part, count in data["rows"].items()))
+    console.print()
+    shown = [
+        (column["name"], column["kind"], column["missing"], column["distinct"], column["reason"])
+        for column in data["columns"]
+    ]
+    columns = ("column", "kind", "missing", "distinct", "because")
+    console.print(table("Columns", columns, shown[:_SHOWN_COLUMNS], ("missing", "distinct")))
+    if len(shown) > _SHOWN_COLUMNS:
+        say(console, f"and {len(shown) - _SHOWN_COLUMNS} further columns; --json shows all")
+    console.print()
+    dimensions = [(item["name"], item["kind"], item["range"], item["when"]) for item in facts["space"]["dimensions"]]
+    console.print(table("Search space", ("dimension", "kind", "values", "active when"), dimensions))
+    console.print()
+    say(console, facts["plan"])
+    for note in facts["notes"]:
+        say(console, f"note: {note}", "yellow")
+
+
+def done_record(summary: Summary) -> dict[str, Any]:
+    """The last line of `search --json`."""
+    best = summary.best
+    return {
+        "schema": 1,
+        "type": "done",
+        "run": summary.name,
+        "state": summary.state,
+        "outcomes": dict(summary.outcomes),
+        "best": trial_record(best) if best is not None else None,
+        "metrics": summary.verdict,
+    }
+
+
+def show_report(summary: Summary, form: str, output: Path | None, number: int | None) -> None:
+    """Print a run, or one of its trials, in a format, to the screen or to a file.
+
+    Raises:
+        UsageError: If the format or the trial is unknown.
+    """
+    if number is not None:
+        trial = next((trial for trial in summary.leaderboard.trials if trial.number == number), None)
+        if trial is None:
+            last = max((trial.number for trial in summary.leaderboard.trials), default=None)
+            raise UsageError(f"--trial {number}: expected a trial that has ended, the last one is {last}")
+        if form == "json":
+            _write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
+        else:
+            show_trial(out(), trial, summary.objective)
+        return
+    match form:
+        case "terminal" if output is None:
+            show_summary(out(), summary)
+        case "terminal":
+            with output.open("w", encoding="utf-8") as stream:
+                show_summary(Console(file=stream, width=120, highlight=False, emoji=False), summary)
+        case "markdown":
+            _write(to_markdown(summary), output)
+        case "json":
+            _write(to_json(summary), output)
+        case "csv":
+            _write(summary.leaderboard.to_csv(), output)
+        case _:
+            raise UsageError(f"--format: expected terminal, markdown, json or csv, got {form!a}")
+
+
+def write_table(frame: Any, output: Path | None, *, as_json: bool) -> None:
+    """Write a polars table as CSV, or as one JSON document."""
+    if as_json:
+        _write(json.dumps({"schema": 1, "rows": frame.to_dicts()}, ensure_ascii=False) + "\n", output)
+    else:
+        _write(frame.write_csv(), output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_text(output, text)

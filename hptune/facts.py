@@ -1,0 +1,95 @@
+"""What `hptune check` tells: decisions taken about data, space and strategy, as plain values for screen and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hptune.data.split import part_sizes
+from hptune.groundwork import Groundwork
+from hptune.report.words import format_value
+from hptune.space import Choice, Condition, Dimension
+
+_SHOWN_VALUES = 12
+
+
+def gather_facts(ground: Groundwork) -> dict[str, Any]:
+    """Put everything that was decided into one mapping.
+
+    Raises:
+        DataError: If the rows cannot be split as demanded.
+    """
+    dataset, experiment = ground.dataset, ground.experiment
+    return {
+        "schema": 1,
+        "name": experiment.name,
+        "objective": {"metric": ground.objective.metric, "direction": ground.objective.direction},
+        "data": {
+            "task": dataset.task,
+            "task_reason": dataset.task_reason,
+            "target": dataset.target,
+            "labels": list(dataset.labels),
+            "positive": dataset.labels[dataset.positive] if dataset.positive is not None else None,
+            "rows": part_sizes(dataset, experiment.data.split),
+            "columns": [
+                {
+                    "name": column.name,
+                    "kind": column.kind,
+                    "missing": column.missing,
+                    "distinct": column.distinct,
+                    "reason": column.reason,
+                }
+                for column in dataset.columns
+            ],
+        },
+        "space": {
+            "count": ground.count,
+            "dimensions": [_describe_dimension(dimension) for dimension in ground.space.dimensions],
+        },
+        "strategy": experiment.strategy.model_dump(),
+        "plan": _describe_plan(ground),
+        "notes": [*ground.loaded.notes, *dataset.notes],
+    }
+
+
+def _describe_plan(ground: Groundwork) -> str:
+    strategy = ground.experiment.strategy
+    count = ground.count
+    space = "infinitely many configurations" if count is None else f"{count} configurations"
+    will = f"{strategy.name} with seed {strategy.seed} will train {ground.planned_trials} trials"
+    return f"{space}; {will}, at most {ground.experiment.budget.max_attempts} attempts each; engine: keras"
+
+
+def _describe_dimension(dimension: Dimension) -> dict[str, str]:
+    return {
+        "name": dimension.name,
+        "kind": type(dimension).__name__.lower(),
+        "range": _describe_range(dimension),
+        "when": " and ".join(map(_describe_condition, dimension.when)),
+    }
+
+
+def _describe_range(dimension: Dimension) -> str:
+    if isinstance(dimension, Choice):
+        return _list_values(dimension.values)
+    text = f"{format_value(dimension.min)} to {format_value(dimension.max)}"
+    if dimension.step is not None:
+        text += f" in steps of {format_value(dimension.step)}"
+    return text + (", log" if dimension.log else "")
+
+
+def _describe_condition(condition: Condition) -> str:
+    if condition.values is not None:
+        return f"{condition.name} is {_list_values(condition.values, ' or ')}"
+    bounds = [
+        f"{word} {format_value(bound)}"
+        for word, bound in (("at least", condition.min), ("at most", condition.max))
+        if bound is not None
+    ]
+    return f"{condition.name} is " + " and ".join(bounds)
+
+
+def _list_values(values: Iterable[Any], separator: str = ", ") -> str:
+    shown = ["null" if value is None else format_value(value) for value in values]
+    more = f"{separator}{len(shown) - _SHOWN_VALUES} more" if len(shown) > _SHOWN_VALUES else ""
+    return separator.join(shown[:_SHOWN_VALUES]) + more

@@ -1,0 +1,102 @@
+"""Ranked trials: best first, ties by trial number, those without a score last.
+
+The files hold no clock and no test column, so that equal searches give equal bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hptune.objective import Objective
+from hptune.trial import Outcome, Trial
+
+FIXED_COLUMNS = ("rank", "trial", "status", "score", "std_error", "n", "best_epoch", "epochs", "weights", "engine")
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Trials in the order of their rank, with the dimensions that vary."""
+
+    objective: Objective
+    trials: tuple[Trial, ...]
+    dimensions: tuple[str, ...]
+
+    @property
+    def completed(self) -> tuple[Trial, ...]:
+        """The trials that have a score, best first."""
+        return tuple(trial for trial in self.trials if trial.outcome is Outcome.COMPLETED)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping a trial: the fixed columns, then one a dimension; None where there is no value."""
+        rows = []
+        for rank, trial in enumerate(self.trials, start=1):
+            has_score = trial.outcome is Outcome.COMPLETED
+            row: dict[str, Any] = {
+                "rank": rank if has_score else None,
+                "trial": trial.number,
+                "status": trial.outcome.value,
+                "score": trial.score if has_score else None,
+                # One training, one validation set: no spread to report.
+                "std_error": None,
+                "n": 1 if has_score else None,
+                "best_epoch": trial.best_epoch,
+                "epochs": trial.epochs,
+                "weights": trial.weights,
+                "engine": trial.engine or None,
+            }
+            values = trial.proposal.values
+            # A chosen null is a value; only an inactive dimension is missing.
+            row.update({name: "null" if values.get(name, "") is None else values.get(name) for name in self.dimensions})
+            rows.append(row)
+        return rows
+
+    def to_csv(self) -> str:
+        """Write the rows as CSV: full precision, missing is empty."""
+        columns = [*FIXED_COLUMNS, *self.dimensions]
+        return table_to_csv(columns, ([row[column] for column in columns] for row in self.rows()))
+
+    def to_json(self) -> str:
+        """Write the rows as JSON; a dimension without a value is absent, one whose value is null is null."""
+        entries = []
+        for row, trial in zip(self.rows(), self.trials, strict=True):
+            fixed = {column: row[column] for column in FIXED_COLUMNS}
+            entries.append({**fixed, "values": dict(trial.proposal.values)})
+        document = {
+            "schema": 1,
+            "objective": {"metric": self.objective.metric, "direction": self.objective.direction},
+            "trials": entries,
+        }
+        return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def rank(trials: Iterable[Trial], objective: Objective, dimensions: Sequence[str]) -> Leaderboard:
+    """Order trials by score, then by number."""
+
+    def key(trial: Trial) -> tuple[bool, float, int]:
+        if trial.outcome is Outcome.COMPLETED and trial.score is not None:
+            return False, objective.sort_key(trial.score), trial.number
+        return True, 0.0, trial.number
+
+    return Leaderboard(objective, tuple(sorted(trials, key=key)), tuple(dimensions))
+
+
+def table_to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Write a table as CSV: numbers with full precision, true and false as in YAML, missing as empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,84 @@
+"""What trials are made from: rows split once, arrays prepared once per preparation and memory-mapped by every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hptune.data.arrays import write_arrays
+from hptune.data.preparation import Preparation, TargetScale, fit_preparation, fit_target_scale
+from hptune.data.split import Split, split_rows
+from hptune.data.table import encode_target
+from hptune.groundwork import Groundwork
+from hptune.run.folder import RunFolder
+from hptune.training.job import Job
+from hptune.trial import Proposal
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Split, preparations and jobs of one search.
+
+    Attributes:
+        ground: Experiment and data.
+        folder: Of the run; arrays lie below it.
+    """
+
+    ground: Groundwork
+    folder: RunFolder
+
+    @cached_property
+    def split(self) -> Split:
+        """Which rows train, validate and test."""
+        return split_rows(self.ground.dataset, self.ground.experiment.data.split)
+
+    @cached_property
+    def preparations(self) -> Mapping[str, Preparation]:
+        """By the way in which numbers are prepared; fitted on training rows only."""
+        dataset = self.ground.dataset
+        train = dataset.frame[self.split.train]
+        return {way: fit_preparation(train, dataset.columns, way) for way in self.ground.numeric_preparations}
+
+    @cached_property
+    def target_scale(self) -> TargetScale | None:
+        """Mean and scale of a regression target on training rows."""
+        dataset = self.ground.dataset
+        if dataset.task != "regression":
+            return None
+        return fit_target_scale(dataset.frame[self.split.train], dataset.target)
+
+    def write_arrays(self) -> None:
+        """Prepare training and validation rows in every way that the search may ask for."""
+        dataset = self.ground.dataset
+        for way, preparation in self.preparations.items():
+            arrays = {}
+            for part, rows in (("train", self.split.train), ("validation", self.split.validation)):
+                frame = dataset.frame[rows]
+                numeric, codes = preparation.transform(frame)
+                target = encode_target(frame, dataset.target, dataset.labels)
+                if self.target_scale is not None:
+                    target = self.target_scale.standardize(target)
+                arrays.update({f"{part}.numeric": numeric, f"{part}.codes": codes, f"{part}.target": target})
+            write_arrays(self._arrays(way), arrays)
+
+    def job(self, proposal: Proposal) -> Job:
+        """Say how a proposal is to be trained."""
+        dataset = self.ground.dataset
+        settings = self.ground.space.resolve(proposal.values)
+        scale = self.target_scale
+        return Job(
+            settings=settings,
+            seed=proposal.seed,
+            arrays=self._arrays(settings["data.preparation.numeric"]),
+            task=dataset.task,
+            labels=dataset.labels,
+            positive=dataset.positive,
+            objective=self.ground.objective,
+            target_scale=(scale.mean, scale.scale) if scale is not None else None,
+            folder=self.folder.trial(proposal.trial),
+        )
+
+    def _arrays(self, way: str) -> Path:
+        return self.folder.arrays / way

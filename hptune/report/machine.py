@@ -1,0 +1,49 @@
+"""A run for programs: JSON with a schema version, or the leaderboard as CSV."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hptune.report.summary import Summary
+from hptune.trial import Trial
+
+
+def to_json(summary: Summary) -> str:
+    """Write the whole summary as one JSON document."""
+    board = json.loads(summary.leaderboard.to_json())
+    document = {
+        "schema": 1,
+        "run": summary.name,
+        "state": summary.state,
+        "objective": board["objective"],
+        "task": summary.header["task"],
+        "trials": board["trials"],
+        "outcomes": dict(summary.outcomes),
+        "proposed": summary.proposed,
+        "best": summary.verdict,
+        "test_looks": summary.test_looks,
+    }
+    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def trial_record(trial: Trial) -> dict[str, Any]:
+    """One trial as the JSON Lines of `search --json` and `report --trial` tell it."""
+    return {
+        "schema": 1,
+        "type": "trial",
+        "trial": trial.number,
+        "attempt": trial.attempt,
+        "status": trial.outcome.value,
+        "score": trial.score,
+        "metrics": dict(trial.metrics),
+        "best_epoch": trial.best_epoch,
+        "epochs": trial.epochs,
+        "weights": trial.weights,
+        "engine": trial.engine,
+        "values": dict(trial.proposal.values),
+        "seed": trial.proposal.seed,
+        "seconds": round(trial.seconds, 3),
+        "worker": trial.worker,
+        "message": trial.message,
+    }

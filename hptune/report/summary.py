@@ -1,0 +1,152 @@
+"""What there is to tell about a run, gathered once for every format."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hptune.errors import GateError, RunDamagedError, UsageError
+from hptune.leaderboard import Leaderboard, rank
+from hptune.objective import METRICS, Objective
+from hptune.run.folder import CURVE, RunFolder
+from hptune.run.records import History
+from hptune.trial import Outcome, Trial
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run as it stands.
+
+    Attributes:
+        name: Of the run.
+        state: Finished and why, interrupted, or under way.
+        header: What the run is, as it began.
+        leaderboard: Every ended trial, ranked.
+        verdict: `best/metrics.json`; None until the search has ended.
+        outcomes: How many trials ended how.
+        proposed: Trials proposed so far.
+        test_looks: How often the test rows were scored.
+    """
+
+    name: str
+    state: str
+    header: Mapping[str, Any]
+    leaderboard: Leaderboard
+    verdict: Mapping[str, Any] | None
+    outcomes: Mapping[str, int]
+    proposed: int
+    test_looks: int
+
+    @property
+    def objective(self) -> Objective:
+        """The aim of the search."""
+        return self.leaderboard.objective
+
+    @property
+    def best(self) -> Trial | None:
+        """The first trial of the leaderboard, where one completed."""
+        return self.leaderboard.completed[0] if self.leaderboard.completed else None
+
+
+def summarize(folder: RunFolder) -> Summary:
+    """Gather what there is to tell.
+
+    Raises:
+        UsageError: If the folder is no run.
+        RunDamagedError: If a file is not what was written.
+    """
+    history = folder.read()
+    return Summary(
+        name=folder.name,
+        state=_describe_state(history),
+        header=history.header,
+        leaderboard=leaderboard_of(history),
+        verdict=_read_verdict(folder),
+        outcomes=Counter(trial.outcome.value for trial in history.ends.values()),
+        proposed=len(history.proposals),
+        test_looks=len(history.test_looks),
+    )
+
+
+def leaderboard_of(history: History) -> Leaderboard:
+    """Rank what has ended; interrupted trials are not yet results."""
+    objective = Objective(**history.header["objective"])
+    ended = (trial for trial in history.ends.values() if trial.outcome is not Outcome.INTERRUPTED)
+    return rank(ended, objective, history.header["dimensions"])
+
+
+def _describe_state(history: History) -> str:
+    if history.stop is None:
+        return "under way or killed; hptune search with the same experiment goes on"
+    reason: str = history.stop["reason"]
+    return reason if reason == "interrupted" else f"finished: {reason}"
+
+
+def _read_verdict(folder: RunFolder) -> Mapping[str, Any] | None:
+    path = folder.best / "metrics.json"
+    try:
+        verdict: Mapping[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunDamagedError(f"{path}: expected the JSON that hptune wrote: {error}") from None
+    return verdict
+
+
+def history_table(folder: RunFolder, trials: Sequence[Trial]) -> tuple[list[str], list[list[Any]]]:
+    """Read the learning curves of all trials: one row a trial and epoch.
+
+    Returns:
+        Column names (trial, epoch, then every metric) and rows.
+    """
+    columns: dict[str, None] = {"trial": None, "epoch": None}
+    entries: list[dict[str, Any]] = []
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        for file in trial.files:
+            if file.name.endswith(f"/{CURVE}"):
+                for epoch in json.loads(folder.verified(file).read_text())["epochs"]:
+                    entries.append({"trial": trial.number, **epoch})
+                    columns.update(dict.fromkeys(epoch))
+    names = list(columns)
+    return names, [[entry.get(name) for name in names] for entry in entries]
+
+
+def check_gates(summary: Summary, demands: Sequence[str]) -> None:
+    """Hold final metrics against `METRIC=VALUE` demands; `validation:METRIC=VALUE` takes validation rows.
+
+    Raises:
+        UsageError: If a demand cannot be read or names a metric that was not computed.
+        GateError: If a metric is worse than demanded; names each one.
+    """
+    failures = []
+    for demand in demands:
+        part, metric, least = _parse_demand(demand)
+        scores = (summary.verdict or {}).get(part) or {}
+        if metric not in scores:
+            known = ", ".join(scores) or "none, because no trial completed or there are no such rows"
+            raise UsageError(f"--fail-under {demand}: expected one of the {part} metrics, which are: {known}")
+        direction = METRICS[metric].direction
+        if Objective(metric, direction).is_better(least, scores[metric]):
+            failures.append(f"{part} {metric}: expected at {_bound(direction)} {least}, got {scores[metric]}")
+    if failures:
+        raise GateError("gate failed: " + "; ".join(failures))
+
+
+def _bound(direction: str) -> str:
+    return "least" if direction == "max" else "most"
+
+
+def _parse_demand(demand: str) -> tuple[str, str, float]:
+    name, separator, value = demand.partition("=")
+    part, _, metric = name.rpartition(":")
+    try:
+        if not separator or part not in ("", "test", "validation") or metric not in METRICS:
+            raise ValueError
+        return part or "test", metric, float(value)
+    except ValueError:
+        raise UsageError(
+            f"--fail-under {demand}: expected METRIC=VALUE or validation:METRIC=VALUE with one of {', '.join(METRICS)}"
+        ) from None

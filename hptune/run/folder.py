@@ -1,0 +1,225 @@
+"""The run folder: which file lies where, what may be deleted, and how the journal's records get their files.
+
+Scripts read these names; they are documented in the README and stay. Nothing is deleted outside a folder that holds
+our journal, and symbolic links are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hptune.errors import RunDamagedError, StorageError, UsageError
+from hptune.run.files import TEMPORARY_SUFFIX, describe_file, remove_folder, storage_errors
+from hptune.run.journal import read_journal
+from hptune.run.records import History, replay
+from hptune.trial import StoredFile, Trial
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+WEIGHTS = "weights.npz"
+PREDICTIONS = "predictions.npy"
+CURVE = "curve.json"
+# Room for the longest name below a run folder within the 4,096 bytes that Linux allows (1,024 on macOS).
+LONGEST_PATH = 900
+
+
+def check_run_name(name: str) -> str:
+    """Return a name that is safe as a folder.
+
+    Raises:
+        UsageError: If it is not.
+    """
+    if NAME_PATTERN.fullmatch(name) is None:
+        raise UsageError(
+            f"--run: expected 1 to 64 letters, digits, dots, underscores or hyphens, beginning with a letter or digit, "
+            f"got {name!a}"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One execution kept on disk."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if len(os.fsencode(self.path.absolute())) > LONGEST_PATH:
+            raise UsageError(
+                f"{self.path}: expected a path of at most {LONGEST_PATH} bytes; choose another --runs folder"
+            )
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        """The truth."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """The folder of the winner."""
+        return self.path / "best"
+
+    @property
+    def arrays(self) -> Path:
+        """Prepared arrays, one folder a preparation; made again where they are missing, removed at the end."""
+        return self.path / "arrays"
+
+    @property
+    def log(self) -> Path:
+        """The detail: tracebacks, versions, what workers printed when they died."""
+        return self.path / "hptune.log"
+
+    def trial(self, number: int) -> Path:
+        """The folder of a trial."""
+        return self.path / "trials" / f"{number:04d}"
+
+    def exists(self) -> bool:
+        """Tell whether a search has begun here; an empty journal means that nothing was announced yet."""
+        return self.journal.exists() and self.journal.stat().st_size > 0
+
+    def create(self) -> None:
+        """Make the folder, refusing one that holds something else.
+
+        Raises:
+            UsageError: If there are files that hptune did not write.
+            StorageError: If the file system refuses.
+        """
+        if self.path.is_symlink():
+            raise UsageError(f"{self.path}: expected a folder, got a symbolic link; name the folder itself")
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            foreign = not self.journal.exists() and any(self.path.iterdir())
+        if foreign:
+            raise UsageError(
+                f"{self.path}: expected an empty folder or a run, got other files; choose another --run NAME"
+            )
+
+    def read(self) -> History:
+        """Read what has happened here, without a lock and without changing a byte.
+
+        Raises:
+            UsageError: If this is not a run.
+            RunDamagedError: If the journal is not what was written.
+        """
+        if not self.journal.is_file():
+            raise UsageError(f"{self.path}: expected a run folder with a journal.jsonl, found none")
+        history = replay(read_journal(self.journal).records)
+        if not history.header:
+            raise UsageError(f"{self.path}: the run was stopped before anything was recorded; run the search again")
+        return history
+
+    def move_aside(self) -> Path:
+        """Rename the folder to NAME.1, NAME.2, ..., never deleting anything; return where it went."""
+        number = 1
+        while (target := self.path.with_name(f"{self.name}.{number}")).exists():
+            number += 1
+        with storage_errors(self.path):
+            self.path.rename(target)
+        return target
+
+    def begin_attempt(self, number: int) -> Path:
+        """Give a trial an empty folder: a fresh attempt has fresh files."""
+        folder = self.trial(number)
+        remove_folder(folder)
+        with storage_errors(folder):
+            folder.mkdir(parents=True)
+        return folder
+
+    def describe_trial_files(self, number: int, names: Iterable[str]) -> tuple[StoredFile, ...]:
+        """Size and hash of files of a trial, named relative to the run folder."""
+        folder = self.trial(number)
+        return tuple(describe_file(folder / name, f"trials/{folder.name}/{name}") for name in names)
+
+    def verified(self, file: StoredFile) -> Path:
+        """Return the path of a recorded file whose bytes are what the record says.
+
+        Raises:
+            RunDamagedError: If it is missing or altered.
+        """
+        path = self.path / file.name
+        if path.is_symlink() or not path.is_file():
+            raise RunDamagedError(f"{path}: recorded in the journal but missing")
+        if describe_file(path, file.name) != file:
+            raise RunDamagedError(f"{path}: its SHA-256 is not what the journal recorded; it was altered or damaged")
+        return path
+
+    def collect_garbage(self, history: History) -> None:
+        """Delete what no record names: half-written files and the folders of attempts that did not end."""
+        named = {file.name for trial in history.ends.values() for file in trial.files}
+        trials = self.path / "trials"
+        for folder in sorted(trials.iterdir()) if trials.is_dir() and not trials.is_symlink() else ():
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            for file in folder.iterdir():
+                if f"trials/{folder.name}/{file.name}" not in named:
+                    _unlink(file)
+            if not any(folder.iterdir()):
+                with storage_errors(folder):
+                    folder.rmdir()
+        for leftover in (*self.path.glob(f"*{TEMPORARY_SUFFIX}"), *self.best.glob(f"*{TEMPORARY_SUFFIX}")):
+            _unlink(leftover)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete recorded files, named relative to the run folder; those already gone are fine."""
+        for name in names:
+            _unlink(self.path / name)
+
+
+def beyond_limits(ranked: Iterable[Trial], limits_bytes: Mapping[str, int], keep: int) -> list[str]:
+    """Name the recorded weights and predictions that need not be kept; curves always stay.
+
+    Args:
+        ranked: Finished trials, best first.
+        limits_bytes: The most that files of a name may take together, by file name.
+        keep: How many trials keep their weights.
+    """
+    spent = dict.fromkeys(limits_bytes, 0)
+    names = []
+    for rank, trial in enumerate(ranked):
+        for file in trial.files:
+            kind = Path(file.name).name
+            if kind not in limits_bytes:
+                continue
+            spent[kind] += file.size
+            is_kept = spent[kind] <= limits_bytes[kind] and (kind != WEIGHTS or rank < keep)
+            # The winner's files stay whatever the limits say: the best model is made from them.
+            if not is_kept and rank > 0:
+                names.append(file.name)
+    return names
+
+
+def _unlink(path: Path) -> None:
+    with storage_errors(path):
+        if path.is_dir() and not path.is_symlink():
+            raise StorageError(f"{path}: expected a file of ours, got a folder; move it elsewhere")
+        path.unlink(missing_ok=True)
+
+
+def find_run(name: str | None, runs: Path) -> RunFolder:
+    """Find a run by its folder, by its name below `runs`, or the latest one.
+
+    Raises:
+        UsageError: If there is none; names the runs there are.
+    """
+    known = [
+        folder for folder in (sorted(runs.iterdir()) if runs.is_dir() else ()) if (folder / "journal.jsonl").is_file()
+    ]
+    if name is None:
+        if not known:
+            raise UsageError(
+                f"{runs}: no run here yet; begin one with hptune search CONFIG, or name a folder with --runs"
+            )
+        return RunFolder(max(known, key=lambda folder: (folder / "journal.jsonl").stat().st_mtime))
+    for candidate in (Path(name), runs / name):
+        if (candidate / "journal.jsonl").is_file():
+            return RunFolder(candidate)
+    names = ", ".join(folder.name for folder in known) or "none"
+    raise UsageError(f"{name}: no run of that name or folder; runs in {runs}: {names}")

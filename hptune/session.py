@@ -1,0 +1,193 @@
+"""One search, from the groundwork to a finished run folder; begun, or gone on with where an earlier session ended."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hptune.changes import describe_changes, describe_data_changes
+from hptune.environment import describe_environment, describe_versions
+from hptune.errors import ChangedError, NoTrialCompletedError
+from hptune.groundwork import Groundwork
+from hptune.interruption import Interruption
+from hptune.leaderboard import table_to_csv
+from hptune.materials import Materials
+from hptune.report.summary import Summary, history_table, leaderboard_of, summarize
+from hptune.run.files import remove_folder, write_file, write_text
+from hptune.run.folder import RunFolder
+from hptune.run.journal import FORMAT, open_journal
+from hptune.run.recorder import RunRecorder
+from hptune.run.records import History, replay
+from hptune.strategies import create_strategy
+from hptune.training.job import fit_in_worker
+from hptune.training.workers import WarmProcesses, WorkerTrainer
+from hptune.trial import Proposal, StoredFile, Trial
+from hptune.tuner import INTERRUPTED, Budget, MakeObserver, Past, Tuner
+from hptune.winner import Delivery, deliver
+
+
+class Session:
+    """One process working on one run."""
+
+    def __init__(self, ground: Groundwork, folder: RunFolder, workers: int, interruption: Interruption) -> None:
+        """Set up.
+
+        Args:
+            ground: Experiment and data.
+            folder: Of the run; made where it does not exist.
+            workers: How many trials train at a time.
+            interruption: Asked between trials, epochs and steps whether to stop.
+        """
+        self._ground = ground
+        self._folder = folder
+        self._workers = workers
+        self._interruption = interruption
+        self._materials = Materials(ground, folder)
+        budget = ground.experiment.budget
+        self._budget = Budget(budget.max_trials, budget.max_attempts)
+
+    def search(self, processes: WarmProcesses, observe: MakeObserver) -> Summary:
+        """Train until the budget is used, then deliver the best model.
+
+        Args:
+            processes: Where workers come from.
+            observe: Makes what watches.
+
+        Raises:
+            ChangedError: If the run began with another experiment or other data.
+            RunInUseError: If another process works on the run.
+            NoTrialCompletedError: If every trial failed.
+            InterruptedSearchError: If a signal asked to stop; everything finished is on record.
+        """
+        self._folder.create()
+        with open_journal(self._folder.journal) as (journal, contents):
+            history = replay(contents.records)
+            experiment = self._ground.experiment
+            recorder = RunRecorder(
+                self._folder,
+                journal,
+                history,
+                self._ground.objective,
+                keep=experiment.output.model_dump(include={"keep", "weights_mb", "predictions_mb"}),
+                last_epoch=lambda proposal: int(self._ground.space.resolve(proposal.values)["training.epochs"]),
+            )
+            if history.header:
+                self._refuse_changes(history)
+            else:
+                self._begin(recorder)
+            self._folder.collect_garbage(history)
+            if not self._is_finished(history):
+                self._train(history, recorder, processes, observe)
+            self._deliver(recorder, processes)
+            remove_folder(self._folder.arrays)
+        return summarize(self._folder)
+
+    def _begin(self, recorder: RunRecorder) -> None:
+        """Write what the run is, the header last: a run without header has not begun."""
+        ground, path = self._ground, self._folder.path
+        write_file(path / "experiment.yaml", lambda stream: stream.write(ground.loaded.content))
+        write_text(path / "resolved.yaml", ground.experiment.to_yaml())
+        versions = describe_versions()
+        data = [asdict(file) for file in ground.dataset.files]
+        seed = ground.experiment.strategy.seed
+        environment = {**describe_environment(), "seed": seed, "data": data}
+        write_text(path / "environment.json", json.dumps(environment, indent=1) + "\n")
+        recorder.begin(
+            {
+                "format": FORMAT,
+                "run": uuid.uuid4().hex,
+                "experiment_sha256": ground.identity_sha256,
+                "experiment": ground.identity,
+                "data": data,
+                "versions": versions,
+                "seed": seed,
+                "engine": "keras",
+                "task": ground.dataset.task,
+                "objective": asdict(ground.objective),
+                "dimensions": [dimension.name for dimension in ground.space.dimensions],
+            }
+        )
+
+    def _refuse_changes(self, history: History) -> None:
+        header = history.header
+        changes = describe_changes(header["experiment"], self._ground.identity)
+        changes += describe_data_changes((StoredFile(**file) for file in header["data"]), self._ground.dataset.files)
+        if changes:
+            raise ChangedError(
+                f"run {self._folder.name} began with another experiment or other data:\n  " + "\n  ".join(changes),
+                "undo the change, begin another run with --run NAME, or move this one aside with --fresh",
+            )
+
+    def _is_finished(self, history: History) -> bool:
+        """Tell whether nothing is left to train; a larger budget extends a run."""
+        done = history.finished(self._budget.max_attempts)
+        if history.stop is None or len(done) < len(history.proposals):
+            return False
+        limit = self._budget.max_trials
+        is_exhausted = history.stop["reason"].startswith("space exhausted")
+        return is_exhausted or (limit is not None and len(done) >= limit)
+
+    def _train(self, history: History, recorder: RunRecorder, processes: WarmProcesses, observe: MakeObserver) -> None:
+        ground = self._ground
+        self._materials.write_arrays()
+        strategy_spec = ground.experiment.strategy
+        options = strategy_spec.model_dump(exclude={"name", "seed"})
+        strategy = create_strategy(strategy_spec.name, options, ground.space, ground.objective, strategy_spec.seed)
+        finished = tuple(history.finished(self._budget.max_attempts).values())
+        past = Past(tuple(history.proposals.values()), finished, tuple(history.attempts.items()))
+        is_stopping = self._interruption.is_requested
+        try:
+            with observe(ground.objective, ground.planned_trials, finished) as observer:
+                trainer = WorkerTrainer(processes, self._workers, self._work, observer.epoch, is_stopping)
+                reason = Tuner(strategy, recorder, observer, self._budget, past).run(trainer, is_stopping)
+        finally:
+            self._write_tables()
+        recorder.clear()
+        if reason == INTERRUPTED:
+            self._interruption.check()
+
+    def _work(self, proposal: Proposal) -> tuple[Any, tuple[Any, ...], Path]:
+        job = self._materials.job(proposal)
+        return fit_in_worker, (job,), job.folder / "output.txt"
+
+    def _write_tables(self) -> None:
+        """Derive the files for people and scripts from what is on record."""
+        path = self._folder.path
+        board = leaderboard_of(self._folder.read())
+        write_text(path / "leaderboard.csv", board.to_csv())
+        write_text(path / "leaderboard.json", board.to_json())
+        write_text(path / "history.csv", table_to_csv(*history_table(self._folder, board.trials)))
+        columns = ("trial", "attempt", "seconds", "worker")
+        rows = [
+            (trial.number, trial.attempt, round(trial.seconds, 3), trial.worker)
+            for trial in sorted(board.trials, key=lambda trial: trial.number)
+        ]
+        write_text(path / "timings.csv", table_to_csv(columns, rows))
+
+    def _deliver(self, recorder: RunRecorder, processes: WarmProcesses) -> None:
+        """Make `best/` from the first trial of the leaderboard, unless it is there already."""
+        self._interruption.check()
+        board = leaderboard_of(self._folder.read())
+        if not board.completed:
+            raise NoTrialCompletedError(_describe_failures(board.trials))
+        winner = board.completed[0]
+        verdict = summarize(self._folder).verdict
+        if verdict is not None and verdict["trial"] == winner.number:
+            return
+        job = self._materials.job(winner.proposal)
+        preparation = self._materials.preparations[job.settings["data.preparation.numeric"]]
+        delivery = Delivery(self._ground, self._materials.split, preparation, job, winner)
+        deliver(delivery, self._folder, processes, recorder)
+
+
+def _describe_failures(trials: tuple[Trial, ...]) -> str:
+    """Sum up why nothing completed, one line a cause."""
+    causes = Counter((trial.outcome.value, trial.message) for trial in trials)
+    lines = [
+        f"  {count} {outcome}: {message or 'no further word'}" for (outcome, message), count in causes.most_common(5)
+    ]
+    return f"no trial completed; {len(trials)} failed:\n" + "\n".join(lines)

@@ -1,0 +1,63 @@
+"""What a worker is told and what it answers; plain values, so that the parent never imports TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hptune.objective import Objective, Task
+from hptune.space import Value
+from hptune.trial import Outcome, StoredFile
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to train.
+
+    Attributes:
+        settings: Every setting by dotted name, as `SearchSpace.resolve` gives it.
+        seed: Of everything random in the trial.
+        arrays: Folder of the prepared arrays.
+        task: What is predicted.
+        labels: Class labels in the order of their indices; empty for regression.
+        positive: Index of the positive class of a binary task.
+        objective: What early stopping watches.
+        target_scale: Mean and scale of a regression target, which is trained standardized.
+        folder: Empty; takes weights, predictions and the learning curve.
+    """
+
+    settings: Mapping[str, Value]
+    seed: int
+    arrays: Path
+    task: Task
+    labels: tuple[str, ...]
+    positive: int | None
+    objective: Objective
+    target_scale: tuple[float, float] | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What became of a job; the fields are those of `Trial`.
+
+    `files` carry names relative to the job's folder.
+    """
+
+    outcome: Outcome
+    engine: str = ""
+    score: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_epoch: int | None = None
+    epochs: int = 0
+    weights: int | None = None
+    files: tuple[StoredFile, ...] = ()
+    message: str = ""
+
+
+def fit_in_worker(job: Job, on_epoch: Callable[[int, float], None]) -> Fitted:
+    """Train one trial with Keras; what a worker runs."""
+    from hptune.training.fitting import fit  # TensorFlow is imported in the worker only
+
+    return fit(job, on_epoch)

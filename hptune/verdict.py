@@ -1,0 +1,78 @@
+"""The verdict: the winner on test rows, scored once, beside predictors that learn little or nothing.
+
+A network that does not beat the majority class or a linear model is not worth its weights; the numbers stand together.
+Everything here imports scikit-learn and runs in a worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import OneHotEncoder
+
+from hptune.artifact import predict_rows
+from hptune.data.preparation import fit_preparation
+from hptune.data.table import Column, encode_target
+from hptune.description import Description
+from hptune.metrics import reported_metrics
+
+_LINEAR_ITERATIONS = 1000
+
+
+def score_test_rows(
+    artifact: Path, about: Description, columns: Sequence[Column], train: pl.DataFrame, test: pl.DataFrame
+) -> dict[str, dict[str, float]]:
+    """Score the artifact and two simple predictors on the test rows.
+
+    Args:
+        artifact: The winner's file: what is scored is what is delivered.
+        about: Its task and labels.
+        columns: Its inputs.
+        train: Training rows, with the target.
+        test: Test rows, with the target.
+
+    Returns:
+        Metrics by predictor: `test` for the artifact, then `majority` or `mean`, and `linear`.
+    """
+    truth = encode_target(test, about.target, about.labels)
+
+    def score(predictions: npt.NDArray[Any]) -> dict[str, float]:
+        return reported_metrics(about.task, truth, predictions, about.positive)
+
+    simple = predict_simply(about, columns, train, test)
+    own = predict_rows(artifact, test, about.columns)
+    return {"test": score(own), **{name: score(predictions) for name, predictions in simple.items()}}
+
+
+def predict_simply(
+    about: Description, columns: Sequence[Column], train: pl.DataFrame, test: pl.DataFrame
+) -> dict[str, npt.NDArray[Any]]:
+    """Fit simple predictors on training rows and let them predict test rows.
+
+    Returns:
+        Probabilities (rows, classes) or values (rows,) by name: `majority` predicts the shares of the classes, `mean`
+        the mean, `linear` is logistic or ridge regression with scikit-learn's defaults on standardized inputs.
+    """
+    preparation = fit_preparation(train, columns, "standard")
+    (train_numeric, train_codes), (test_numeric, test_codes) = (preparation.transform(frame) for frame in (train, test))
+    encoder = OneHotEncoder(handle_unknown="ignore").fit(train_codes) if train_codes.shape[1] else None
+    x, x_test = (
+        sparse.hstack([numeric, encoder.transform(codes)], format="csr") if encoder is not None else numeric
+        for numeric, codes in ((train_numeric, train_codes), (test_numeric, test_codes))
+    )
+    truth = encode_target(train, about.target, about.labels)
+    if about.task == "regression":
+        regressors = {"mean": DummyRegressor(), "linear": Ridge()}
+        return {name: regressor.fit(x, truth).predict(x_test) for name, regressor in regressors.items()}
+    classifiers = {
+        "majority": DummyClassifier(strategy="prior"),
+        "linear": LogisticRegression(max_iter=_LINEAR_ITERATIONS),
+    }
+    return {name: classifier.fit(x, truth).predict_proba(x_test) for name, classifier in classifiers.items()}
