@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hptune.data.arrays import write_arrays
 from hptune.data.preparation import Preparation, TargetScale, fit_preparation, fit_target_scale
@@ -53,7 +57,7 @@ class Materials:
         """Prepare training and validation rows in every way that the search may ask for."""
         dataset = self.ground.dataset
         for way, preparation in self.preparations.items():
-            arrays = {}
+            arrays: dict[str, npt.NDArray[Any]] = {"vocabulary_sizes": np.array(preparation.vocabulary_sizes, np.int64)}
             for part, rows in (("train", self.split.train), ("validation", self.split.validation)):
                 frame = dataset.frame[rows]
                 numeric, codes = preparation.transform(frame)
@@ -78,6 +82,7 @@ class Materials:
             objective=self.ground.objective,
             target_scale=(scale.mean, scale.scale) if scale is not None else None,
             folder=self.folder.trial(proposal.trial),
+            prefix=self.folder.trial(proposal.trial).relative_to(self.folder.path).as_posix(),
         )
 
     def _arrays(self, way: str) -> Path:

@@ -25,6 +25,7 @@ class Job:
         objective: What early stopping watches.
         target_scale: Mean and scale of a regression target, which is trained standardized.
         folder: Empty; takes weights, predictions and the learning curve.
+        prefix: What records put before the names of those files: the folder relative to the run.
     """
 
     settings: Mapping[str, Value]
@@ -36,13 +37,14 @@ class Job:
     objective: Objective
     target_scale: tuple[float, float] | None
     folder: Path
+    prefix: str
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What became of a job; the fields are those of `Trial`.
 
-    `files` carry names relative to the job's folder.
+    `files` are named relative to the run folder.
     """
 
     outcome: Outcome

@@ -1,0 +1,185 @@
+"""Files to frames of raw columns: CSV and TSV as text, Parquet and NPZ with their types.
+
+What a reader would silently shift, fill or guess is found here and named with its row. Rows count as an editor or a
+spreadsheet shows them: the header is row 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from hptune.errors import DataError
+
+FIRST_DATA_ROW = 2
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "a gzip archive", b"PK": "a zip archive"}
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+def read_frame(path: Path, content: bytes, separator: str | None = None) -> pl.DataFrame:
+    """Read a file by its ending.
+
+    Args:
+        path: For the ending, and for messages.
+        content: The file's bytes, so that what was hashed is what is read.
+        separator: Between the cells of a text table; by default a tab for .tsv, else a comma.
+
+    Returns:
+        All columns in order: text (String) from CSV and TSV, typed from Parquet and NPZ.
+
+    Raises:
+        DataError: If the file cannot be read as it is; names file, and row where there is one.
+    """
+    readers: dict[str, Callable[[], pl.DataFrame]] = {
+        ".csv": lambda: _read_text(path, content, separator or ","),
+        ".tsv": lambda: _read_text(path, content, separator or "\t"),
+        ".parquet": lambda: _read_parquet(path, content),
+        ".npz": lambda: _read_npz(path, content),
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: expected a file ending in {', '.join(readers)}, got {ascii(path.suffix)}")
+    if not content:
+        raise DataError(f"{path}: expected a table, got an empty file")
+    frame = reader()
+    if not frame.height:
+        raise DataError(f"{path}: expected rows below the header, got none")
+    return frame
+
+
+def _read_text(path: Path, content: bytes, separator: str) -> pl.DataFrame:
+    content = content.removeprefix(_UTF8_MARK)
+    _refuse_other_encodings(path, content)
+    names = _read_header(path, content, separator)
+    if content.count(b'"') % 2:
+        raise DataError(f"{path}: row {_last_row(content, separator)}: a quote is opened and never closed")
+    try:
+        frame = pl.read_csv(
+            content,
+            separator=separator,
+            infer_schema=False,
+            has_header=False,
+            skip_rows=0,
+            new_columns=None,
+            missing_utf8_is_empty_string=True,
+        )
+    except pl.exceptions.PolarsError as error:
+        _refuse_ragged_rows(path, content, separator, len(names))
+        raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
+    # A row that ends early looks like one with empty cells at its end; only a count of cells tells them apart.
+    if frame.width != len(names) or (frame.to_series(frame.width - 1) == "").any():
+        _refuse_ragged_rows(path, content, separator, len(names))
+    return frame.slice(1).rename(dict(zip(frame.columns, names, strict=True)))
+
+
+def _refuse_other_encodings(path: Path, content: bytes) -> None:
+    for mark, name in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            raise DataError(f"{path}: expected UTF-8 text, got {name}; save it as UTF-8 text")
+    if (zero := content.find(b"\0")) >= 0:
+        raise DataError(f"{path}: row {_row_at(content, zero)}: expected text, got a NUL byte")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: row {_row_at(content, error.start)}: expected UTF-8, got byte 0x{content[error.start]:02x}; "
+            "save it as UTF-8 (it may be Latin-1 or Windows-1252)"
+        ) from None
+
+
+def _row_at(content: bytes, offset: int) -> int:
+    return content.count(b"\n", 0, offset) + 1
+
+
+def _reader(content: bytes, separator: str) -> Any:
+    csv.field_size_limit(1 << 30)
+    return csv.reader(io.StringIO(content.decode("utf-8"), newline=""), delimiter=separator)
+
+
+def _last_row(content: bytes, separator: str) -> int:
+    """Return the row in which the last record begins: the one that an open quote swallows."""
+    reader = _reader(content, separator)
+    began = 1
+    for _ in reader:
+        last, began = began, reader.line_num + 1
+    return last
+
+
+def _read_header(path: Path, content: bytes, separator: str) -> list[str]:
+    names: list[str] = next(_reader(content, separator), [])
+    if not any(names):
+        raise DataError(f"{path}: row 1: expected column names, got an empty row")
+    if len(names) == 1:
+        for other, word in _SEPARATORS.items():
+            if other != separator and other in names[0]:
+                raise DataError(
+                    f"{path}: row 1: expected {_SEPARATORS.get(separator, separator)} between the columns, got {word}; "
+                    f'set data.separator to "{other}"'.replace("\t", "\\t")
+                )
+    empty = [str(number) for number, name in enumerate(names, start=1) if not name.strip()]
+    if empty:
+        raise DataError(f"{path}: row 1: expected a name for every column, got none for column {', '.join(empty)}")
+    check_column_names(path, names)
+    return names
+
+
+def check_column_names(path: Path, names: list[str]) -> None:
+    """Refuse names that stand twice.
+
+    Raises:
+        DataError: Names each one.
+    """
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise DataError(f"{path}: row 1: expected different column names, got twice {', '.join(map(quote, doubled))}")
+
+
+def quote(text: str) -> str:
+    """Put text from data between quotes, with control characters shown as escapes and long text cut."""
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return '"' + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown) + '"'
+
+
+def _refuse_ragged_rows(path: Path, content: bytes, separator: str, width: int) -> None:
+    reader = _reader(content, separator)
+    began = 1
+    for cells in reader:
+        if cells and len(cells) != width:
+            raise DataError(f"{path}: row {began}: expected {width} cells as in the header, got {len(cells)}")
+        began = reader.line_num + 1
+
+
+def _read_parquet(path: Path, content: bytes) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: expected a Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _read_npz(path: Path, content: bytes) -> pl.DataFrame:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{path}: expected an NPZ archive of plain arrays: {error}") from None
+    lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
+    if not lengths or len(set(lengths.values())) != 1 or len(lengths) != len(arrays):
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "none"
+        raise DataError(f"{path}: expected arrays with one entry a row, all of one length, got {shapes}")
+    columns: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if array.ndim == 1:
+            columns[name] = array
+        elif array.ndim == 2:
+            columns.update({f"{name}_{index}": array[:, index] for index in range(array.shape[1])})
+        else:
+            raise DataError(f"{path}: array {quote(name)}: expected 1 or 2 dimensions, got {array.ndim}")
+    return pl.DataFrame(columns)

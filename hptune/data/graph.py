@@ -1,0 +1,92 @@
+"""The preparation as plain Keras nodes, so that an artifact takes raw columns and loads with Keras alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from hptune.data.preparation import FIRST_CODE, MISSING_CODE, Numbers, Preparation
+
+
+def raw_inputs(preparation: Preparation) -> dict[str, Any]:
+    """Make one input for each raw column, by its name.
+
+    Returns:
+        (rows, 1) each: float64 for numbers with NaN as missing, strings for categories with "" as missing.
+    """
+    names = [column.name for column in preparation.numbers]
+    inputs = {name: keras.Input((1,), dtype="float64", name=_safe(name, i)) for i, name in enumerate(names)}
+    for index, name in enumerate(preparation.vocabularies, start=len(names)):
+        inputs[name] = keras.Input((1,), dtype="string", name=_safe(name, index))
+    return inputs
+
+
+def _safe(name: str, index: int) -> str:
+    """Return a name that Keras takes for an input: the column's own where it has no slash."""
+    return name if "/" not in name else f"column_{index}"
+
+
+def prepare(preparation: Preparation, inputs: dict[str, Any]) -> tuple[Any | None, Any | None]:
+    """Prepare raw columns as `Preparation.transform` does, within 1e-6.
+
+    Returns:
+        Features (rows, numeric_width) float32 and codes (rows, categorical columns) int32; None where there are none.
+    """
+    numeric = _prepare_numbers(preparation, inputs) if preparation.numbers else None
+    codes = _prepare_categories(preparation, inputs) if preparation.vocabularies else None
+    return numeric, codes
+
+
+def _prepare_numbers(preparation: Preparation, inputs: dict[str, Any]) -> Any:
+    columns = preparation.numbers
+    raw = _join([inputs[column.name] for column in columns])
+    is_missing = keras.ops.isnan(raw)
+    means = np.array([[column.mean for column in columns]])
+    values = keras.ops.where(is_missing, means, raw)
+    match preparation.way:
+        case "standard":
+            scales = np.array([[column.scale for column in columns]])
+            values = keras.ops.divide(keras.ops.subtract(values, means), scales)
+        case "quantile":
+            values = _interpolate(values, columns)
+    parts = [keras.ops.cast(values, "float32")]
+    indicated = [index for index, column in enumerate(columns) if column.has_indicator]
+    if indicated:
+        parts.append(keras.ops.cast(keras.ops.take(is_missing, indicated, axis=1), "float32"))
+    return _join(parts)
+
+
+def _interpolate(values: Any, columns: tuple[Numbers, ...]) -> Any:
+    """Map values piecewise linearly: the first score plus, for each segment, slope times the way gone in it."""
+    segments = max(len(column.knots) for column in columns) - 1
+    starts = np.zeros((len(columns), max(segments, 1)))
+    lengths, slopes = np.zeros_like(starts), np.zeros_like(starts)
+    for row, column in enumerate(columns):
+        knots, scores = np.array(column.knots), np.array(column.scores)
+        count = len(knots) - 1
+        starts[row, :count], lengths[row, :count] = knots[:-1], np.diff(knots)
+        slopes[row, :count] = np.diff(scores) / np.diff(knots)
+    firsts = np.array([[column.scores[0] for column in columns]])
+    way = keras.ops.subtract(keras.ops.expand_dims(values, -1), starts[None])
+    gone = keras.ops.minimum(keras.ops.maximum(way, np.float64(0)), lengths[None])
+    return keras.ops.add(keras.ops.sum(keras.ops.multiply(gone, slopes[None]), axis=-1), firsts)
+
+
+def _prepare_categories(preparation: Preparation, inputs: dict[str, Any]) -> Any:
+    codes = []
+    for index, (name, words) in enumerate(preparation.vocabularies.items(), start=1):
+        # "" stands for missing; index 0 is what the layer gives to words that it does not know.
+        vocabulary = ["", *words]
+        assert MISSING_CODE == 1
+        assert FIRST_CODE == 2
+        lookup = keras.layers.StringLookup(
+            vocabulary=vocabulary, mask_token=None, num_oov_indices=1, name=f"codes_{index}"
+        )
+        codes.append(keras.ops.cast(lookup(inputs[name]), "int32"))
+    return _join(codes)
+
+
+def _join(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else keras.ops.concatenate(parts, axis=-1)

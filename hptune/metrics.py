@@ -1,0 +1,170 @@
+"""Metrics of predictions, by their scikit-learn meaning.
+
+`compute_metrics` is plain NumPy, because it runs after every epoch and scikit-learn's checks would take longer than the
+training of a small net; tests hold it against scikit-learn to 1e-12. `reported_metrics` are scikit-learn's own figures:
+what is stored, ranked and shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+from sklearn import config_context
+from sklearn import metrics as sk
+
+from hptune.objective import Task
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
+
+
+def reported_metrics(
+    task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float = 1.0
+) -> dict[str, float]:
+    """Compute every metric of the task with scikit-learn.
+
+    Args:
+        task: What was predicted.
+        truth: Class indices (rows,), or values (rows,) in the original unit.
+        prediction: Probabilities (rows, classes), or values (rows,).
+        positive: Index of the positive class of a binary task.
+        scale: Standard deviation by which a regression target is divided in training; `loss` is in those units.
+
+    Returns:
+        Metrics by name, in the order of the catalogue. A metric that is not defined for these rows, such as ROC AUC
+        where a class is absent, is left out.
+    """
+    prediction = prediction.astype(np.float64)
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        if task == "regression":
+            return _regression_by_sklearn(truth, prediction, scale)
+        return _classification_by_sklearn(truth, _normalized(prediction), positive if task == "binary" else None)
+
+
+def _regression_by_sklearn(truth: Floats, prediction: Floats, scale: float) -> dict[str, float]:
+    mse = float(sk.mean_squared_error(truth, prediction))
+    scores = {
+        "loss": mse / scale**2,
+        "mse": mse,
+        "rmse": float(sk.root_mean_squared_error(truth, prediction)),
+        "mae": float(sk.mean_absolute_error(truth, prediction)),
+    }
+    if len(truth) > 1:
+        scores["r2"] = float(sk.r2_score(truth, prediction))
+    return scores
+
+
+def _classification_by_sklearn(truth: Ints, prediction: Floats, positive: int | None) -> dict[str, float]:
+    labels = np.arange(prediction.shape[1])
+    chosen = prediction.argmax(axis=1)
+    present = np.union1d(truth, chosen)
+    one_hot = truth[:, None] == labels
+    log_loss = float(sk.log_loss(truth, prediction, labels=labels))
+    scores = {
+        "accuracy": float(sk.accuracy_score(truth, chosen)),
+        "balanced_accuracy": float(sk.recall_score(truth, chosen, labels=np.unique(truth), average="macro")),
+    }
+    if positive is not None:
+        scores["f1"] = float(sk.f1_score(truth == positive, chosen == positive, zero_division=0.0))
+    for average in ("macro", "weighted"):
+        scores[f"f1_{average}"] = float(sk.f1_score(truth, chosen, labels=present, average=average, zero_division=0.0))
+    if one_hot.any(axis=0).all():
+        if positive is not None:
+            scores["roc_auc"] = float(sk.roc_auc_score(truth == positive, prediction[:, positive]))
+            scores["average_precision"] = float(sk.average_precision_score(truth == positive, prediction[:, positive]))
+        else:
+            scores["roc_auc"] = float(sk.roc_auc_score(one_hot, prediction, average="macro"))
+            scores["average_precision"] = float(sk.average_precision_score(one_hot, prediction, average="macro"))
+    scores["log_loss"] = log_loss
+    if positive is not None:
+        scores["brier"] = float(sk.brier_score_loss(truth == positive, prediction[:, positive]))
+    else:
+        scores["brier"] = float(sk.brier_score_loss(truth, prediction, labels=labels))
+    scores["loss"] = log_loss
+    return scores
+
+
+def compute_metrics(
+    task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float = 1.0
+) -> dict[str, float]:
+    """Compute every metric of the task, fast; arguments and result as `reported_metrics`."""
+    prediction = prediction.astype(np.float64)
+    if task == "regression":
+        return _regression(truth, prediction, scale)
+    return _classification(truth, _normalized(prediction), positive if task == "binary" else None)
+
+
+def _normalized(prediction: Floats) -> Floats:
+    """Make rows sum to 1 in double precision; the network's sums are 1 in single precision only."""
+    normalized: Floats = prediction / prediction.sum(axis=1, keepdims=True)
+    return normalized
+
+
+def _regression(truth: Floats, prediction: Floats, scale: float) -> dict[str, float]:
+    error = prediction - truth
+    mse = float(np.mean(error**2))
+    scores = {"loss": mse / scale**2, "mse": mse, "rmse": mse**0.5, "mae": float(np.abs(error).mean())}
+    if len(truth) > 1:
+        spread = float(np.sum((truth - truth.mean()) ** 2))
+        squares = float(np.sum(error**2))
+        # As scikit-learn has it: a constant truth is 1 where it is met, else 0.
+        scores["r2"] = 1 - squares / spread if spread else float(squares == 0)
+    return scores
+
+
+def _classification(truth: Ints, prediction: Floats, positive: int | None) -> dict[str, float]:
+    classes = prediction.shape[1]
+    chosen = prediction.argmax(axis=1)
+    confusion = np.bincount(truth * classes + chosen, minlength=classes * classes).reshape(classes, classes)
+    hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = (support + predicted) > 0
+    f1 = 2 * hits / np.where(present, support + predicted, 1)
+    scores = {
+        "accuracy": float(hits.sum() / len(truth)),
+        "balanced_accuracy": float(np.mean(hits[support > 0] / support[support > 0])),
+    }
+    if positive is not None:
+        scores["f1"] = float(f1[positive])
+    scores["f1_macro"] = float(f1[present].mean())
+    scores["f1_weighted"] = float(np.average(f1, weights=support))
+    if (support > 0).all():
+        judged = range(classes) if positive is None else (positive,)
+        scores["roc_auc"] = float(np.mean([_roc_auc(truth == c, prediction[:, c]) for c in judged]))
+        scores["average_precision"] = float(np.mean([_average_precision(truth == c, prediction[:, c]) for c in judged]))
+    own = prediction[np.arange(len(truth)), truth]
+    smallest = np.finfo(np.float64).eps
+    log_loss = float(-np.log(np.clip(own, smallest, 1 - smallest)).mean())
+    scores["log_loss"] = log_loss
+    one_hot = truth[:, None] == np.arange(classes)
+    # Half of it for two classes, so that it is the squared error of the positive probability, as Brier (1950) has it.
+    brier = float(((prediction - one_hot) ** 2).sum(axis=1).mean())
+    scores["brier"] = brier / 2 if positive is not None else brier
+    scores["loss"] = log_loss
+    return scores
+
+
+def _roc_auc(truth: npt.NDArray[np.bool_], score: Floats) -> float:
+    """Area under the ROC curve as a rank sum, ties counting half (Hanley and McNeil, 1982)."""
+    count = int(truth.sum())
+    ranks = rankdata(score)[truth].sum()
+    return float((ranks - count * (count + 1) / 2) / (count * (len(truth) - count)))
+
+
+def _average_precision(truth: npt.NDArray[np.bool_], score: Floats) -> float:
+    """Sum of precision times gained recall over the distinct thresholds."""
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(truth[order])
+    last_of_ties = np.append(np.diff(score[order]) != 0, True)
+    positions = np.flatnonzero(last_of_ties)
+    precision = hits[positions] / (positions + 1)
+    gained = np.diff(hits[positions], prepend=0)
+    return float((precision * gained).sum() / hits[-1])
+
+
+def missing_metric(scores: Mapping[str, float], metric: str) -> str:
+    """Say why a metric is not among the scores."""
+    return f"{metric} is not defined for these validation rows: a class is absent; got {', '.join(scores)}"

@@ -1,0 +1,3 @@
+"""Networks: Keras and mathematics, nothing else; this room could be lifted out whole."""
+
+from __future__ import annotations

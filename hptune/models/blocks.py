@@ -1,0 +1,140 @@
+"""The pieces of a network: joined inputs, dense blocks, residual connections.
+
+Weights and dropout masks depend on the seed and on nothing else: each layer takes the next number of a `Seeds` counter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+# Keras takes seeds below 2**31; a prime stride keeps the layers of neighbouring seeds apart.
+_SEED_LIMIT = 2**31 - 1
+_SEED_STRIDE = 1_000_003
+WIDEST_EMBEDDING = 50
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the prepared arrays hold.
+
+    Attributes:
+        numeric: Number of numeric features.
+        vocabulary_sizes: For each categorical column the number of codes, the buckets unknown (0) and missing (1)
+            included.
+    """
+
+    numeric: int
+    vocabulary_sizes: tuple[int, ...]
+
+
+class Seeds:
+    """Hands out one seed a layer, in the order of building."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._count = 0
+
+    def next(self) -> int:
+        """Return the next layer's seed."""
+        self._count += 1
+        return (self._seed + self._count * _SEED_STRIDE) % _SEED_LIMIT
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """L2 on kernels and on biases; L1 is no part of the loss but a proximal step of the training room."""
+
+    kernel: float
+    bias: float
+
+    def dense(self, units: int, seeds: Seeds, name: str, *, use_bias: bool = True) -> keras.layers.Dense:
+        """Make a dense layer without activation: y = x W + b, with W from Glorot and Bengio (2010), eq. 16."""
+        return keras.layers.Dense(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=keras.initializers.GlorotUniform(seeds.next()),
+            kernel_regularizer=keras.regularizers.L2(self.kernel) if self.kernel else None,
+            bias_regularizer=keras.regularizers.L2(self.bias) if self.bias and use_bias else None,
+            name=name,
+        )
+
+
+@dataclass(frozen=True)
+class Block:
+    """One dense block.
+
+    Attributes:
+        units: Width.
+        activation: A Keras activation by name.
+        batch_norm: none, or before or after the activation.
+        dropout: Share of units silenced while training.
+        residual: Whether the block learns a function relative to its input.
+    """
+
+    units: int
+    activation: str
+    batch_norm: str
+    dropout: float
+    residual: bool
+
+    def __call__(self, x: Any, penalties: Penalties, seeds: Seeds, name: str) -> Any:
+        """Apply dense, batch norm, activation, batch norm, dropout, and add the shortcut.
+
+        Input shape: (rows, features). Output shape: (rows, units).
+
+        Reference:
+            He et al., "Deep Residual Learning for Image Recognition", 2016, eq. 1; where widths differ the shortcut is
+            a linear projection, eq. 2. Ioffe and Szegedy, "Batch Normalization", 2015. Srivastava et al., "Dropout",
+            2014.
+        """
+        shortcut = x
+        x = penalties.dense(self.units, seeds, f"{name}_dense")(x)
+        if self.batch_norm == "before":
+            x = keras.layers.BatchNormalization(name=f"{name}_batch_norm")(x)
+        x = keras.layers.Activation(self.activation, name=f"{name}_activation")(x)
+        if self.batch_norm == "after":
+            x = keras.layers.BatchNormalization(name=f"{name}_batch_norm")(x)
+        if self.dropout:
+            x = keras.layers.Dropout(self.dropout, seed=seeds.next(), name=f"{name}_dropout")(x)
+        if not self.residual:
+            return x
+        if shortcut.shape[-1] != self.units:
+            shortcut = penalties.dense(self.units, seeds, f"{name}_projection", use_bias=False)(shortcut)
+        return keras.layers.Add(name=f"{name}_add")([shortcut, x])
+
+
+def embedding_width(size: int, setting: int | str) -> int:
+    """Choose the width of an embedding: as set, or min(50, 1.6 n^0.56) rounded up.
+
+    Reference:
+        The rule of thumb of fastai's tabular learner (Howard and Gugger, "fastai: A Layered API", 2020).
+
+    >>> embedding_width(5, "auto"), embedding_width(5, 3)
+    (4, 3)
+    """
+    return setting if isinstance(setting, int) else min(WIDEST_EMBEDDING, math.ceil(1.6 * size**0.56))
+
+
+def encode_column(codes: Any, index: int, size: int, categorical: str, width: int | str, seeds: Seeds) -> Any:
+    """Turn one column of codes into numbers.
+
+    Input shape: (rows, columns) whole numbers. Output shape: (rows, size - 1) one-hot, or (rows, width) embedded.
+    Code 0, a category never seen in training, is all zeros either way and stays so: no row of training has it.
+    """
+    column = codes[:, index]
+    if categorical == "one_hot":
+        return keras.ops.one_hot(column, size)[:, 1:]
+    embedding = keras.layers.Embedding(
+        size,
+        embedding_width(size, width),
+        embeddings_initializer=keras.initializers.RandomUniform(seed=seeds.next()),
+        name=f"embedding_{index + 1}",
+    )
+    embedded = embedding(column)
+    table = embedding.embeddings
+    table.assign(keras.ops.concatenate([keras.ops.zeros_like(table[:1]), table[1:]], axis=0))
+    return embedded

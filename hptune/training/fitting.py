@@ -1,0 +1,319 @@
+"""One trial through `keras.Model.fit`, in the current process.
+
+Equal jobs give equal bytes: weights, dropout and the order of rows come from the seed, one thread computes, and every
+score is computed with one fixed evaluation batch size, so that a stored score is the score of the stored weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from hptune.data.arrays import open_arrays
+from hptune.metrics import compute_metrics, missing_metric, reported_metrics
+from hptune.models.blocks import Inputs
+from hptune.models.catalogue import build_model
+from hptune.run.files import describe_file, write_file, write_text
+from hptune.run.folder import CURVE, PREDICTIONS, WEIGHTS
+from hptune.training.job import Fitted, Job
+from hptune.training.optimizers import make_optimizer, shrink_kernels
+from hptune.trial import Outcome
+
+ENGINE = "keras"
+# Rows that are scored at a time; smaller sets are padded, so that one matrix kernel serves all.
+EVALUATION_ROWS = 512
+
+Floats = npt.NDArray[np.floating[Any]]
+OnEpoch = Callable[[int, float], None]
+
+
+def configure_runtime() -> None:
+    """Make this process compute with one thread and reproducibly; before the first operation."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+
+
+class Part:
+    """Training or validation rows: inputs by name, targets, and what they were in the user's unit."""
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], part: str) -> None:
+        numeric, codes = arrays[f"{part}.numeric"], arrays[f"{part}.codes"]
+        given = {"numeric": numeric, "codes": codes}
+        self.inputs = {name: tf.constant(array) for name, array in given.items() if array.shape[1]}
+        self.target = np.asarray(arrays[f"{part}.target"])
+        self.rows = len(self.target)
+
+    def truth(self, job: Job) -> npt.NDArray[Any]:
+        """Class indices, or values in the original unit."""
+        if job.target_scale is None:
+            return self.target
+        mean, scale = job.target_scale
+        values: Floats = self.target.astype(np.float64) * scale + mean
+        return values
+
+
+def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
+    """Train one trial.
+
+    Args:
+        job: What to train; `weights.npz`, `predictions.npy` (validation rows at the best epoch: float32 probabilities
+            or values in the original unit) and `curve.json` are written to its folder.
+        on_epoch: Called after each epoch with its number, from 1, and the objective on validation rows.
+
+    Returns:
+        How it went; a configuration that cannot be built is infeasible, one that reaches NaN or infinity diverged.
+    """
+    configure_runtime()
+    arrays = open_arrays(job.arrays)
+    train, validation = Part(arrays, "train"), Part(arrays, "validation")
+    try:
+        model = _build(job)
+    except (ValueError, TypeError) as error:
+        return Fitted(Outcome.INFEASIBLE, ENGINE, message=f"the model cannot be built: {error}")
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, message="the model does not fit into memory")
+    watch = _Watch(job, model, train, validation, on_epoch)
+    weights = sum(math.prod(variable.shape) for variable in model.weights)
+    try:
+        _train(job, model, train, watch)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        message = f"out of memory after epoch {len(watch.curve)}"
+        return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, epochs=len(watch.curve), weights=weights, message=message)
+    if watch.trouble:
+        files = _store(job, watch, with_model=False)
+        epochs = len(watch.curve)
+        return Fitted(Outcome.DIVERGED, ENGINE, epochs=epochs, weights=weights, files=files, message=watch.trouble)
+    metrics = {f"train_{name}": value for name, value in watch.best_train.items()}
+    scale = job.target_scale[1] if job.target_scale else 1.0
+    metrics.update(reported_metrics(job.task, validation.truth(job), watch.best_predictions, job.positive, scale))
+    return Fitted(
+        Outcome.COMPLETED,
+        ENGINE,
+        score=metrics[job.objective.metric],
+        metrics=metrics,
+        best_epoch=watch.best_epoch,
+        epochs=len(watch.curve),
+        weights=weights,
+        files=_store(job, watch, with_model=True),
+    )
+
+
+def restore_model(job: Job, weights: Path) -> keras.Model:
+    """Build the network of a job and give it stored weights.
+
+    Args:
+        job: What was trained.
+        weights: The file that `fit` wrote.
+    """
+    model = _build(job)
+    with np.load(weights, allow_pickle=False) as stored:
+        for variable in model.weights:
+            variable.assign(stored[variable.path])
+    return model
+
+
+def _build(job: Job) -> keras.Model:
+    arrays = open_arrays(job.arrays)
+    sizes = tuple(int(size) for size in arrays["vocabulary_sizes"])
+    inputs = Inputs(arrays["train.numeric"].shape[1], sizes)
+    outputs = len(job.labels) if job.task == "multiclass" else 1
+    return build_model(job.settings, inputs, outputs, job.seed)
+
+
+def _train(job: Job, model: keras.Model, train: Part, watch: _Watch) -> None:
+    settings = job.settings
+    steps = math.ceil(train.rows / settings["training.batch_size"])
+    optimizer = make_optimizer(settings, steps)
+    model.compile(optimizer, loss=_make_loss(job), jit_compile=False, steps_per_execution=steps)
+    shrink_kernels(model, optimizer, settings["model.l1"])
+    model.fit(
+        _batches(job, train),
+        epochs=settings["training.epochs"],
+        steps_per_epoch=steps,
+        callbacks=[watch],
+        verbose=0,
+        shuffle=False,
+    )
+
+
+def _make_loss(job: Job) -> keras.losses.Loss:
+    smoothing = job.settings["training.label_smoothing"]
+    match job.task:
+        case "regression":
+            return keras.losses.MeanSquaredError()
+        case "binary":
+            return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
+        case _:
+            return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+
+
+def _batches(job: Job, train: Part) -> tf.data.Dataset:
+    """Yield mini-batches for all epochs; the order of an epoch's rows is a function of (seed, epoch) alone."""
+    size = job.settings["training.batch_size"]
+    whole = train.rows // size * size
+    target = tf.constant(_targets(job, train))
+    weights = tf.constant(_row_weights(job, train)) if job.settings["training.class_weight"] != "none" else None
+
+    def order(epoch: tf.Tensor) -> tf.data.Dataset:
+        rows = tf.random.experimental.stateless_shuffle(tf.range(train.rows), seed=tf.stack([job.seed, epoch]))
+        batches = tf.data.Dataset.from_tensor_slices(tf.reshape(rows[:whole], (-1, size)))
+        if whole == train.rows:
+            return batches
+        return batches.concatenate(tf.data.Dataset.from_tensors(rows[whole:]))
+
+    def gather(rows: tf.Tensor) -> tuple[Any, ...]:
+        inputs = {name: tf.gather(array, rows) for name, array in train.inputs.items()}
+        batch = (inputs, tf.gather(target, rows))
+        return batch if weights is None else (*batch, tf.gather(weights, rows))
+
+    return tf.data.Dataset.range(job.settings["training.epochs"]).flat_map(order).map(gather)
+
+
+def _targets(job: Job, train: Part) -> Floats:
+    if job.task == "multiclass":
+        return np.eye(len(job.labels), dtype=np.float32)[train.target]
+    return train.target.astype(np.float32).reshape(-1, 1)
+
+
+def _row_weights(job: Job, train: Part) -> Floats:
+    """Weigh rows by class; `balanced` is rows / (classes * rows of the class), as scikit-learn has it."""
+    setting = job.settings["training.class_weight"]
+    if setting == "balanced":
+        counts = np.bincount(train.target, minlength=len(job.labels))
+        by_class = train.rows / (len(job.labels) * np.maximum(counts, 1))
+    else:
+        by_label = {str(label): weight for label, weight in setting.items()}
+        by_class = np.array([by_label[label] for label in job.labels])
+    weights: Floats = by_class.astype(np.float32)[train.target]
+    return weights
+
+
+class Predictor:
+    """Predictions in the user's unit, compiled once for a fixed number of rows."""
+
+    def __init__(self, model: keras.Model, job: Job) -> None:
+        self._job = job
+        self._step = tf.function(lambda inputs: self._in_user_units(model(inputs, training=False)), jit_compile=False)
+
+    def __call__(self, part: Part) -> Floats:
+        """Predict all rows of a part.
+
+        Returns:
+            float32 probabilities (rows, classes), or values (rows,).
+        """
+        answers = []
+        for first in range(0, part.rows, EVALUATION_ROWS):
+            rows = {name: array[first : first + EVALUATION_ROWS] for name, array in part.inputs.items()}
+            missing = max(first + EVALUATION_ROWS - part.rows, 0)
+            padded = {name: tf.pad(array, [[0, missing], [0, 0]]) if missing else array for name, array in rows.items()}
+            answers.append(self._step(padded).numpy()[: EVALUATION_ROWS - missing])
+        joined: Floats = np.concatenate(answers)
+        return joined
+
+    def _in_user_units(self, output: tf.Tensor) -> tf.Tensor:
+        match self._job.task:
+            case "regression":
+                assert self._job.target_scale is not None
+                mean, scale = self._job.target_scale
+                return tf.squeeze(output, -1) * scale + mean
+            case "binary":
+                positive = tf.sigmoid(output)
+                return tf.concat([1.0 - positive, positive], -1)
+            case _:
+                return tf.nn.softmax(output)
+
+
+class _Watch(keras.callbacks.Callback):
+    """Scores each epoch, remembers the best one, stops early, and sees divergence."""
+
+    def __init__(self, job: Job, model: keras.Model, train: Part, validation: Part, on_epoch: OnEpoch) -> None:
+        super().__init__()
+        self.curve: list[dict[str, float]] = []
+        self.best_epoch: int | None = None
+        self.best_weights: list[npt.NDArray[Any]] = []
+        self.best_predictions: Floats = np.empty(0, np.float32)
+        self.best_train: dict[str, float] = {}
+        self.trouble = ""
+        self._job = job
+        self._network = model
+        self._parts = {"train": train, "validation": validation}
+        self._truths = {name: part.truth(job) for name, part in self._parts.items()}
+        self._predict = Predictor(model, job)
+        self._on_epoch = on_epoch
+        self._best_score: float | None = None
+        self._best_for_patience: float | None = None
+        self._waited = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Score, remember, decide."""
+        number = epoch + 1
+        predictions = {name: self._predict(part) for name, part in self._parts.items()}
+        if not all(np.isfinite(values).all() for values in predictions.values()):
+            return self._stop(f"epoch {number}: predictions are not finite; a smaller learning rate may help")
+        trained_loss = float((logs or {}).get("loss", 0.0))
+        scores = {name: self._score(name, values) for name, values in predictions.items()}
+        metric = self._job.objective.metric
+        if metric not in scores["validation"]:
+            raise ValueError(missing_metric(scores["validation"], metric))
+        score = scores["validation"][metric]
+        if not (math.isfinite(score) and math.isfinite(trained_loss)):
+            return self._stop(f"epoch {number}: the loss is {trained_loss}, {metric} is {score}")
+        self.curve.append(
+            {
+                "epoch": number,
+                **{f"train_{name}": value for name, value in scores["train"].items()},
+                **{f"validation_{name}": value for name, value in scores["validation"].items()},
+            }
+        )
+        if self._job.objective.is_better(score, self._best_score):
+            self._best_score, self.best_epoch = score, number
+            self.best_weights = [variable.numpy() for variable in self._network.weights]
+            self.best_predictions, self.best_train = predictions["validation"], scores["train"]
+        self._on_epoch(number, score)
+        self._be_patient(score)
+        return None
+
+    def _score(self, part: str, predictions: Floats) -> dict[str, float]:
+        scale = self._job.target_scale[1] if self._job.target_scale else 1.0
+        return compute_metrics(self._job.task, self._truths[part], predictions, self._job.positive, scale)
+
+    def _be_patient(self, score: float) -> None:
+        rule = self._job.settings["training.early_stopping"]
+        if rule is None:
+            return
+        if self._job.objective.is_better(score, self._best_for_patience, by=rule["min_delta"]):
+            self._best_for_patience, self._waited = score, 0
+            return
+        self._waited += 1
+        if self._waited >= rule["patience"]:
+            self._network.stop_training = True
+
+    def _stop(self, trouble: str) -> None:
+        self.trouble = trouble
+        self._network.stop_training = True
+
+
+def _store(job: Job, watch: _Watch, *, with_model: bool) -> tuple[Any, ...]:
+    """Write what is kept of a trial, each file whole or not at all."""
+    write_text(job.folder / CURVE, json.dumps({"schema": 1, "epochs": watch.curve}) + "\n")
+    names = [CURVE]
+    if with_model:
+        by_path = {
+            variable.path: values
+            for variable, values in zip(watch.model.weights, watch.best_weights, strict=True)
+        }
+        write_file(job.folder / WEIGHTS, lambda stream: np.savez(stream, **by_path))
+        write_file(job.folder / PREDICTIONS, lambda stream: np.save(stream, watch.best_predictions))
+        names += [WEIGHTS, PREDICTIONS]
+    return tuple(describe_file(job.folder / name, f"{job.prefix}/{name}") for name in names)
