@@ -92,6 +92,7 @@ def _possible(space: SearchSpace, name: str) -> tuple[Any, ...]:
     dimension = space.by_name.get(name)
     if dimension is None:
         return (space.constants[name],)
+    # Both ends of a range tell whether it can be anything but off.
     values = grid_values(dimension, points=2)
     # An inactive dimension leaves its setting at the default.
     return values if not dimension.when else tuple(dict.fromkeys((*values, space.defaults[name])))
@@ -106,15 +107,11 @@ def _contradictions(ground: Groundwork) -> list[tuple[str, str]]:
         known = ", ".join(metrics_of(task))
         found.append(("objective.metric", f"expected a metric of a {task} task, got {metric}; choose one of {known}"))
     for key, off in (("training.label_smoothing", 0), ("training.class_weight", "none")):
-        if task not in CLASSIFICATION and any(value != off for value in _ends(ground.space, key)):
+        if task not in CLASSIFICATION and any(value != off for value in _possible(ground.space, key)):
             found.append((key, "expected only with classification, got a regression target; remove it"))
     if task in CLASSIFICATION:
         found.extend(_unknown_labels(ground))
     return found
-
-
-def _ends(space: SearchSpace, name: str) -> tuple[Any, ...]:
-    return _possible(space, name)
 
 
 def _unknown_labels(ground: Groundwork) -> list[tuple[str, str]]:
@@ -122,8 +119,8 @@ def _unknown_labels(ground: Groundwork) -> list[tuple[str, str]]:
     found = []
     for weights in _possible(ground.space, "training.class_weight"):
         if isinstance(weights, Mapping):
-            unknown = [str(label) for label in weights["values"] if str(label) not in labels]
-            missing = [label for label in labels if label not in map(str, weights["values"])]
+            unknown = [label for label in weights if label not in labels]
+            missing = [label for label in labels if label not in weights]
             if unknown or missing:
                 got = ", ".join(f'"{label}"' for label in unknown or missing)
                 what = "unknown" if unknown else "no weight for"

@@ -77,9 +77,9 @@ def understand(series: pl.Series, missing: Sequence[str], listed: Kind | None) -
 
 
 def as_text(series: pl.Series, missing: Sequence[str]) -> pl.Series:
-    """Return text with null where a cell means missing."""
+    """Return text with null where a cell means missing; an empty cell always does."""
     texts = series.cast(pl.String)
-    return texts.set(texts.is_in(list(missing)).fill_null(value=True), None)
+    return texts.set(texts.is_in(["", *missing]).fill_null(value=True), None)
 
 
 def _understand_text(texts: pl.Series, listed: Kind | None) -> Understood:

@@ -1,0 +1,131 @@
+"""Whether the parts of an experiment agree: conditions, strategy, budget, optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hptune.objective import METRICS
+from hptune.spec.dimensions import Written
+from hptune.spec.experiment import Experiment, is_finite_number
+from hptune.spec.problems import show, suggest
+from hptune.spec.settings import SETTINGS
+
+Disagreement = tuple[tuple[str, ...], str]
+
+
+def find_disagreements(experiment: Experiment) -> Iterator[Disagreement]:
+    """Yield where the parts contradict each other: a path of keys, and a message."""
+    written = experiment.written()
+    yield from _objective(experiment)
+    yield from _strategy(experiment, written)
+    for key, value in written.items():
+        yield from _conditions(key, value, written)
+    yield from _cycles(written)
+    yield from _unread(written)
+
+
+def find_notes(experiment: Experiment, bare_pairs: list[str]) -> tuple[str, ...]:
+    """Say what reads otherwise than somebody might have meant: a list of two numbers is a choice of two."""
+    written = experiment.written()
+    notes = []
+    for key in bare_pairs:
+        low, high = written[key].values or (None, None)
+        if is_finite_number(low) and is_finite_number(high) and low < high:
+            notes.append(
+                f"{key}: [{show(low)}, {show(high)}] chooses one of the two; a range is written "
+                f"{{min: {show(low)}, max: {show(high)}}}"
+            )
+    return tuple(notes)
+
+
+def _objective(experiment: Experiment) -> Iterator[Disagreement]:
+    metric, direction = experiment.objective.metric, experiment.objective.direction
+    sensible = METRICS[metric].direction
+    if direction != sensible:
+        better = "larger" if sensible == "max" else "smaller"
+        yield ("objective", "direction"), f"expected {sensible}, got {direction}: {metric} is better when {better}"
+
+
+def _strategy(experiment: Experiment, written: Mapping[str, Written]) -> Iterator[Disagreement]:
+    strategy = experiment.strategy
+    if strategy.name == "random" and experiment.budget.max_trials is None:
+        yield ("budget",), "random search has no end of its own; write budget: {max_trials: 50} or another number"
+    if strategy.name == "grid" and strategy.points is None:
+        for key, value in written.items():
+            is_open = value.is_range and value.step is None and (value.log or not value.is_int)
+            if is_open:
+                yield (
+                    tuple(key.split(".")),
+                    "a grid over a range without step needs strategy: {name: grid, points: 10}, or step here",
+                )
+
+
+def _conditions(key: str, value: Written, written: Mapping[str, Written]) -> Iterator[Disagreement]:
+    for name, what in value.when.items():
+        path = (*key.split("."), "when", name)
+        parent = written.get(name)
+        if parent is None:
+            yield path, f"expected the name of a setting, got {show(name)}; {suggest(name, tuple(SETTINGS), 'see --help')}"
+        elif parent.per_block:
+            yield path, f"{name} has a value for each block; a condition needs a single one"
+        else:
+            yield from ((path, message) for message in _condition_faults(name, what, parent))
+
+
+def _condition_faults(name: str, what: Any, parent: Written) -> Iterator[str]:
+    if isinstance(what, Mapping):
+        unknown = [bound for bound in what if bound not in ("min", "max")]
+        if unknown or not what or not all(is_finite_number(bound) for bound in what.values()):
+            yield "expected a value, a list of values, or {min: NUMBER, max: NUMBER}"
+        elif not all(is_finite_number(end) for end in parent.ends()):
+            yield f"{name} has no numbers to compare; list its values instead"
+        elif what.get("min", parent.ends()[0]) > max(parent.ends()) or what.get("max", max(parent.ends())) < min(
+            parent.ends()
+        ):
+            yield f"never holds: {name} goes from {show(min(parent.ends()))} to {show(max(parent.ends()))}"
+        return
+    for value in what if isinstance(what, list) else [what]:
+        if fault := SETTINGS[name].fault(value):
+            yield fault
+        elif not parent.is_range and not _is_among(value, parent.ends()):
+            yield f"never holds for {show(value)}: {name} is {' or '.join(map(show, parent.ends()))}"
+        elif parent.is_range and not parent.min <= value <= parent.max:
+            yield f"never holds for {show(value)}: {name} goes from {show(parent.min)} to {show(parent.max)}"
+
+
+def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values)
+
+
+def _cycles(written: Mapping[str, Written]) -> Iterator[Disagreement]:
+    """Find settings whose conditions lead back to themselves; a per-block setting depends on the number of blocks."""
+    parents = {
+        key: [*value.when, *(["model.blocks"] if value.per_block else [])] for key, value in written.items()
+    }
+    for key in written:
+        if not written[key].when:
+            continue
+        trail, pending = set(), list(parents[key])
+        while pending:
+            name = pending.pop()
+            if name == key:
+                yield (*key.split("."), "when"), f"{key} depends on itself; a condition may not lead back"
+                break
+            if name not in trail:
+                trail.add(name)
+                pending.extend(parents.get(name, ()))
+
+
+def _unread(written: Mapping[str, Written]) -> Iterator[Disagreement]:
+    """Find settings that no chosen optimizer reads: a key that does nothing is a mistake."""
+    chosen = set(written["training.optimizer"].ends())
+    for key, value in written.items():
+        needs = SETTINGS[key].needs
+        is_default = not value.varies and value.constant == SETTINGS[key].default
+        if needs and not chosen & set(needs) and not is_default:
+            yield tuple(key.split(".")), f"only {' and '.join(needs)} read it, the optimizer is {' or '.join(sorted(chosen))}"
+    if written["model.embedding"] != Written(constant="auto") and "embedding" not in written[
+        "data.preparation.categorical"
+    ].ends():
+        yield ("model", "embedding"), "read only with data.preparation: {categorical: embedding}"

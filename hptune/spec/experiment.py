@@ -1,0 +1,321 @@
+"""The experiment: pydantic models that are the one source of validation, canonical form and search space.
+
+What a user may write is exactly what stands here and in the table of settings; an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from hptune.objective import METRICS, Direction, Objective
+from hptune.space import Choice, Condition, Dimension, Float, Int, SearchSpace
+from hptune.spec.dimensions import Found, Written, parse
+from hptune.spec.problems import show, suggest
+from hptune.spec.settings import SETTINGS
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+SEPARATORS = (",", ";", "\t", "|")
+# Pydantic wraps what a validator finds; this type says that `found` holds places and messages of our own.
+FOUND = "hptune"
+
+
+def refuse(*found: Found) -> PydanticCustomError:
+    """Make an error that carries places, relative to the value, and messages."""
+    return PydanticCustomError(FOUND, "{found}", {"found": list(found)})
+
+
+class Section(BaseModel):
+    """A part of an experiment: nothing is converted, nothing unknown is taken, nothing changes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _read_metric(value: Any) -> Any:
+    if isinstance(value, str):
+        name = value.removeprefix("val_")
+        if name in METRICS:
+            return name
+    raise refuse(((), f"expected a metric, got {show(value)}; {suggest(value, tuple(METRICS))}"))
+
+
+def _read_direction(value: Any) -> Any:
+    known = {"max": "max", "min": "min", "maximize": "max", "minimize": "min"}
+    if isinstance(value, str) and value in known:
+        return known[value]
+    raise refuse(((), f"expected max or min, got {show(value)}; {suggest(value, tuple(known))}"))
+
+
+def _read_fraction(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise refuse(((), f"expected a fraction from 0 to below 1, got {show(value)}"))
+    return float(value)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Metric = Annotated[str, BeforeValidator(_read_metric)]
+AnyDirection = Annotated[Direction, BeforeValidator(_read_direction)]
+Fraction = Annotated[float, BeforeValidator(_read_fraction)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
+
+
+class ObjectiveSpec(Section):
+    """What the search is for: a metric of the validation rows, and always its direction."""
+
+    metric: Metric
+    direction: AnyDirection
+
+    @property
+    def aim(self) -> Objective:
+        """The objective as a value."""
+        return Objective(self.metric, self.direction)
+
+
+class SourceFiles(Section):
+    """A file for each part; parts without a file of their own are split from the training file."""
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+
+
+class ColumnsSpec(Section):
+    """What is known of columns beforehand."""
+
+    exclude: Texts = ()
+    categorical: Texts = ()
+    numeric: Texts = ()
+    id: str | None = None
+
+
+class SplitSpec(Section):
+    """How rows become training, validation and test rows."""
+
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    stratify: Literal["auto"] | bool = "auto"
+    column: str | None = None
+
+
+def _tunable(key: str) -> Any:
+    """Return the type of a setting that may be a constant or a dimension."""
+    setting = SETTINGS[key]
+
+    def read(value: Any) -> Written:
+        if isinstance(value, Written):
+            return value
+        written, found = parse(value, setting)
+        if found:
+            raise refuse(*found)
+        return written
+
+    default = Written(constant=setting.default)
+    return Annotated[Any, BeforeValidator(read), Field(default=default, description=setting.about)]
+
+
+def _section(name: str, prefix: str) -> type[Section]:
+    """Make the model of a section from the table of settings."""
+    keys = {key.removeprefix(prefix): key for key in SETTINGS if key.startswith(prefix)}
+    namespace = {
+        "__annotations__": {short: _tunable(key) for short, key in keys.items()},
+        "__module__": __name__,
+        "__doc__": f"Settings below `{prefix}`, each a constant or a dimension.",
+    }
+    return type(name, (Section,), namespace)
+
+
+ModelSpec = _section("ModelSpec", "model.")
+TrainingSpec = _section("TrainingSpec", "training.")
+PreparationSpec = _section("PreparationSpec", "data.preparation.")
+
+
+def _source_form(value: Any) -> str:
+    return "parts" if isinstance(value, dict | SourceFiles) else "text"
+
+
+class DataSpec(Section):
+    """The table: where it is, what is predicted, how columns and rows are used."""
+
+    source: Annotated[
+        Annotated[str, Tag("text")] | Annotated[SourceFiles, Tag("parts")], Discriminator(_source_form)
+    ]
+    target: str
+    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
+    positive: str | None = None
+    separator: Literal[",", ";", "\t", "|"] | None = None
+    columns: ColumnsSpec = ColumnsSpec()
+    missing: Texts = ("", "NA", "?")
+    split: SplitSpec = SplitSpec()
+    preparation: PreparationSpec = PreparationSpec()  # type: ignore[valid-type]
+
+
+class RandomSpec(Section):
+    """Random search."""
+
+    name: Literal["random"]
+    seed: Seed = 0
+
+
+class GridSpec(Section):
+    """Every combination once; `points` for each range without step."""
+
+    name: Literal["grid"]
+    seed: Seed = 0
+    points: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+
+StrategySpec = Annotated[RandomSpec | GridSpec, Discriminator("name")]
+STRATEGY_NAMES = ("random", "grid")
+
+
+class BudgetSpec(Section):
+    """The limits of a search."""
+
+    max_trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 2
+
+
+class OutputSpec(Section):
+    """Where runs lie and what of them is kept."""
+
+    runs: str = "runs"
+    keep: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    predictions_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
+    weights_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 2048
+
+
+class Experiment(Section):
+    """All of it."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    data: DataSpec
+    objective: ObjectiveSpec
+    strategy: StrategySpec
+    budget: BudgetSpec = BudgetSpec()
+    model: ModelSpec = ModelSpec()  # type: ignore[valid-type]
+    training: TrainingSpec = TrainingSpec()  # type: ignore[valid-type]
+    output: OutputSpec = OutputSpec()
+
+    def written(self) -> dict[str, Written]:
+        """Return every setting in canonical form, by dotted name."""
+        sections = {"model": self.model, "training": self.training, "data.preparation": self.data.preparation}
+        return {key: getattr(sections[key.rpartition(".")[0]], key.rpartition(".")[2]) for key in SETTINGS}
+
+    def space(self) -> SearchSpace:
+        """Return the search space: dimensions, parents first; constants; defaults for what is inactive."""
+        written = self.written()
+        constants = {key: value.constant for key, value in written.items() if not value.varies}
+        dimensions = [
+            dimension
+            for key, value in written.items()
+            if value.varies
+            for dimension in _to_dimensions(key, value, self.most_blocks())
+        ]
+        return SearchSpace(
+            tuple(_parents_first(dimensions)), constants, {key: setting.default for key, setting in SETTINGS.items()}
+        )
+
+    def most_blocks(self) -> int:
+        """Return the largest number of blocks that the space has."""
+        largest: int = max(self.written()["model.blocks"].ends())
+        return largest
+
+    def canonical(self) -> dict[str, Any]:
+        """Return plain data in the words of the dialect, defaults filled in."""
+        plain = self.model_dump(mode="python", exclude={"model": True, "training": True})
+        plain["data"]["preparation"] = {}
+        plain |= {"model": {}, "training": {}}
+        for key, value in self.written().items():
+            *path, last = key.split(".")
+            node = plain
+            for name in path:
+                node = node[name]
+            node[last] = value.canonical()
+        plain["data"]["missing"] = list(plain["data"]["missing"])
+        for name in ("exclude", "categorical", "numeric"):
+            plain["data"]["columns"][name] = list(plain["data"]["columns"][name])
+        return plain
+
+    def to_yaml(self) -> str:
+        """Write the canonical form; it reads back as an equal experiment."""
+        text: str = yaml.dump(
+            self.canonical(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
+        )
+        return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes scalars so that YAML 1.1 and 1.2 read the same."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _write_float(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
+    # PyYAML writes 1e-07 without a dot, which YAML 1.1 reads as text.
+    text = repr(value)
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(float, _write_float)
+
+
+def _to_dimensions(key: str, written: Written, most_blocks: int) -> Iterator[Dimension]:
+    when = tuple(to_condition(name, what) for name, what in written.when.items())
+    if not written.per_block:
+        yield _to_dimension(key, written, when)
+        return
+    for number in range(1, most_blocks + 1):
+        exists = Condition("model.blocks", min=number)
+        yield _to_dimension(f"{key}.{number}", written, (*when, exists))
+
+
+def _to_dimension(name: str, written: Written, when: tuple[Condition, ...]) -> Dimension:
+    if written.values is not None:
+        return Choice(name, written.values, when)
+    kind = Int if written.is_int else Float
+    return kind(name, written.min, written.max, written.step, written.log, when)
+
+
+def to_condition(name: str, what: Any) -> Condition:
+    """Read one entry of `when`: a value, a list of values, or {min, max}."""
+    if isinstance(what, Mapping):
+        return Condition(name, min=what.get("min"), max=what.get("max"))
+    values = tuple(what) if isinstance(what, list) else (what,)
+    setting = SETTINGS.get(name)
+    if setting is not None and setting.kind == "float":
+        values = tuple(float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values)
+    return Condition(name, values)
+
+
+def _parents_first(dimensions: list[Dimension]) -> Iterator[Dimension]:
+    """Order dimensions so that each stands behind those its conditions name, else as in the table."""
+    names = {dimension.name for dimension in dimensions}
+    waiting = list(dimensions)
+    placed: set[str] = set()
+    while waiting:
+        ready = next(
+            dimension
+            for dimension in waiting
+            if all(condition.name in placed or condition.name not in names for condition in dimension.when)
+        )
+        waiting.remove(ready)
+        placed.add(ready.name)
+        yield ready
+
+
+def is_finite_number(value: Any) -> bool:
+    """Tell whether a value is a number that can be compared."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
