@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -70,8 +70,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], rig
     """
     numeric = set(right)
     made = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        made.add_column(Text(printable(column)), justify="right" if column in numeric else "left", overflow="fold")
+    for index, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if column in numeric else "left"
+        made.add_column(Text(printable(column)), justify=justify, overflow="fold", no_wrap=index == 0)
     for row in rows:
         made.add_row(*(Text(printable(format_value(cell))) for cell in row))
     return made

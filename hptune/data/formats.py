@@ -56,7 +56,8 @@ def read_frame(path: Path, content: bytes, separator: str | None = None) -> pl.D
 
 
 def _read_text(path: Path, content: bytes, separator: str) -> pl.DataFrame:
-    content = content.removeprefix(_UTF8_MARK)
+    # Blank lines at the end are a habit of editors; anywhere else they are a row without cells.
+    content = content.removeprefix(_UTF8_MARK).rstrip(b"\r\n") + b"\n"
     _refuse_other_encodings(path, content)
     names = _read_header(path, content, separator)
     if content.count(b'"') % 2:
@@ -67,15 +68,14 @@ def _read_text(path: Path, content: bytes, separator: str) -> pl.DataFrame:
             separator=separator,
             infer_schema=False,
             has_header=False,
-            skip_rows=0,
-            new_columns=None,
-            missing_utf8_is_empty_string=True,
+            empty_string_is_null=False,
         )
     except pl.exceptions.PolarsError as error:
         _refuse_ragged_rows(path, content, separator, len(names))
         raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
     # A row that ends early looks like one with empty cells at its end; only a count of cells tells them apart.
-    if frame.width != len(names) or (frame.to_series(frame.width - 1) == "").any():
+    first, last = frame.to_series(0), frame.to_series(frame.width - 1)
+    if frame.width != len(names) or first.has_nulls() or (last == "").any():
         _refuse_ragged_rows(path, content, separator, len(names))
     return frame.slice(1).rename(dict(zip(frame.columns, names, strict=True)))
 
@@ -152,8 +152,9 @@ def _refuse_ragged_rows(path: Path, content: bytes, separator: str, width: int) 
     reader = _reader(content, separator)
     began = 1
     for cells in reader:
-        if cells and len(cells) != width:
-            raise DataError(f"{path}: row {began}: expected {width} cells as in the header, got {len(cells)}")
+        if len(cells) != width and (cells or width > 1):
+            got = len(cells) or "a blank line"
+            raise DataError(f"{path}: row {began}: expected {width} cells as in the header, got {got}")
         began = reader.line_num + 1
 
 
