@@ -23,7 +23,8 @@ from hptune.data.preparation import Preparation
 from hptune.description import ENTRY, Description
 from hptune.errors import ArtifactError
 from hptune.run.files import TEMPORARY_SUFFIX, write_file
-from hptune.training.fitting import Job, restore_model
+from hptune.training.fitting import restore_model
+from hptune.training.job import Job
 
 # Rows given to the model at a time; bounds memory, changes no result beyond rounding.
 _PREDICT_ROWS = 1024

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -90,10 +91,7 @@ def search(
 
     options = api.SearchOptions(run, runs, max_trials, workers, resume, fresh, tuple(overrides or ()))
 
-    def observe(*progress: Any) -> console.Progress:
-        return console.choose_progress(*progress, as_json=as_json, quiet=quiet)
-
-    summary = api.search(config, options, observe)
+    summary = api.search(config, options, partial(console.choose_progress, as_json=as_json, quiet=quiet))
     if as_json:
         console.show_json(console.done_record(summary))
     if not quiet:
@@ -118,7 +116,11 @@ def report(
     from hptune.report.summary import check_gates
 
     summary = api.report(run, runs or api.DEFAULT_RUNS)
-    console.show_report(summary, "json" if as_json else form, output, trial)
+    form = "json" if as_json else form
+    if trial is not None:
+        console.show_one_trial(summary, trial, form, output)
+    else:
+        console.show_report(summary, form, output)
     check_gates(summary, fail_under or ())
 
 
@@ -155,7 +157,15 @@ def main() -> None:
 
         console.show_error(error)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         # The reader has seen enough: `hptune report | head -1`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        from hptune import console
+        from hptune.run.log import save_traceback
+
+        console.show_error(save_traceback(error))
+        sys.exit(1)

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ from hptune.trial import Outcome, Proposal, Trial
 
 _SHOWN_RANKS = 10
 _SHOWN_COLUMNS = 30
+_FILE_WIDTH = 120
+# Spaces that rich puts between the columns of a table without frame.
+_COLUMN_GAP = 2
 
 
 def out() -> Console:
@@ -84,17 +88,22 @@ def show_summary(console: Console, summary: Summary) -> None:
     metric = summary.objective.metric
     completed = [row for row in board.rows() if row["rank"] is not None]
     if completed:
-        columns = ("rank", "trial", metric, "best_epoch", "weights", *(_short(name) for name in board.dimensions))
-        cells = (
-            [row["rank"], row["trial"], row["score"], row["best_epoch"], row["weights"]]
-            + [row[name] for name in board.dimensions]
-            for row in completed[:_SHOWN_RANKS]
-        )
-        console.print(table(f"Leaderboard of {summary.name} ({metric} of validation rows)", columns, cells, columns))
+        columns = {"rank": "rank", "trial": "trial", metric: "score", "best_epoch": "best_epoch", "weights": "weights"}
+        # Leave out the section: the keys below it are unique.
+        columns |= {name.partition(".")[2]: name for name in board.dimensions}
+        cells = {
+            title: [_brief(row[key], 6 if key == "score" else 3) for row in completed[:_SHOWN_RANKS]]
+            for title, key in columns.items()
+        }
+        shown = _fitting(cells, console.width)
+        rows = zip(*(cells[title] for title in shown), strict=True)
+        console.print(table(f"Leaderboard of {summary.name} ({metric} of validation rows)", shown, rows, shown))
+        if len(shown) < len(cells):
+            say(console, f"{len(cells) - len(shown)} further columns do not fit; they are in leaderboard.csv", "dim")
         console.print()
-    if summary.verdict is not None and (rows := verdict_rows(summary.verdict)):
-        names = list(rows[0][1])
-        scores = ([name, *values.values()] for name, values in rows)
+    if summary.verdict is not None and (rows_of_verdict := verdict_rows(summary.verdict)):
+        names = list(rows_of_verdict[0][1])
+        scores = ([name, *values.values()] for name, values in rows_of_verdict)
         console.print(table(f"Best model (trial {summary.verdict['trial']})", ["metric", *names], scores, names))
         console.print()
     failures = {name: count for name, count in summary.outcomes.items() if name != Outcome.COMPLETED.value}
@@ -104,9 +113,21 @@ def show_summary(console: Console, summary: Summary) -> None:
         say(console, f"the test rows were scored {summary.test_looks} times: their scores are no longer unseen")
 
 
-def _short(dimension: str) -> str:
-    """Leave out the section: the keys below it are unique."""
-    return dimension.partition(".")[2]
+def _brief(value: Any, digits: int) -> str:
+    """Show a cell of the leaderboard; full precision is in the files."""
+    return f"{value:.{digits}g}" if isinstance(value, float) else format_value(value)
+
+
+def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    """Choose the first columns that fit side by side: a table whose cells are folded cannot be read."""
+    shown: list[str] = []
+    used = 0
+    for title, column in cells.items():
+        used += max(map(len, (title, *column))) + _COLUMN_GAP
+        if used - _COLUMN_GAP > width:
+            break
+        shown.append(title)
+    return shown
 
 
 def show_trial(console: Console, trial: Trial, objective: Objective) -> None:
@@ -297,28 +318,32 @@ def done_record(summary: Summary) -> dict[str, Any]:
     }
 
 
-def show_report(summary: Summary, form: str, output: Path | None, number: int | None) -> None:
-    """Print a run, or one of its trials, in a format, to the screen or to a file.
+def show_one_trial(summary: Summary, number: int, form: str, output: Path | None) -> None:
+    """Print one trial whole, as JSON or as tables.
 
     Raises:
-        UsageError: If the format or the trial is unknown.
+        UsageError: If no such trial has ended.
     """
-    if number is not None:
-        trial = next((trial for trial in summary.leaderboard.trials if trial.number == number), None)
-        if trial is None:
-            last = max((trial.number for trial in summary.leaderboard.trials), default=None)
-            raise UsageError(f"--trial {number}: expected a trial that has ended, the last one is {last}")
-        if form == "json":
-            _write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
-        else:
-            show_trial(out(), trial, summary.objective)
-        return
+    trial = next((trial for trial in summary.leaderboard.trials if trial.number == number), None)
+    if trial is None:
+        last = max((trial.number for trial in summary.leaderboard.trials), default=None)
+        raise UsageError(f"--trial {number}: expected a trial that has ended, the last one is {last}")
+    if form == "json":
+        _write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
+    else:
+        show_trial(out(), trial, summary.objective)
+
+
+def show_report(summary: Summary, form: str, output: Path | None) -> None:
+    """Print a run in a format, to the screen or to a file.
+
+    Raises:
+        UsageError: If the format is unknown.
+    """
     match form:
-        case "terminal" if output is None:
-            show_summary(out(), summary)
         case "terminal":
-            with output.open("w", encoding="utf-8") as stream:
-                show_summary(Console(file=stream, width=120, highlight=False, emoji=False), summary)
+            with nullcontext(None) if output is None else output.open("w", encoding="utf-8") as stream:
+                show_summary(Console(file=stream, width=_FILE_WIDTH) if stream else out(), summary)
         case "markdown":
             _write(to_markdown(summary), output)
         case "json":

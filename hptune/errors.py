@@ -23,6 +23,12 @@ class HptuneError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
+class InternalError(HptuneError):
+    """A fault of ours: never the user's, never a property of a configuration."""
+
+    exit_code = 1
+
+
 class UsageError(HptuneError):
     """The command line asks for something that cannot be."""
 

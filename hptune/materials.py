@@ -1,4 +1,4 @@
-"""What trials are made from: rows split once, arrays prepared once per preparation and memory-mapped by every worker."""
+"""What trials are made from: rows split once, arrays prepared once per preparation and mapped by every worker."""
 
 from __future__ import annotations
 

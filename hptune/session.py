@@ -20,6 +20,7 @@ from hptune.report.summary import Summary, history_table, leaderboard_of, summar
 from hptune.run.files import remove_folder, write_file, write_text
 from hptune.run.folder import RunFolder
 from hptune.run.journal import FORMAT, open_journal
+from hptune.run.log import LOGGER, log_to
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
 from hptune.strategies import create_strategy
@@ -64,7 +65,7 @@ class Session:
             InterruptedSearchError: If a signal asked to stop; everything finished is on record.
         """
         self._folder.create()
-        with open_journal(self._folder.journal) as (journal, contents):
+        with log_to(self._folder.log), open_journal(self._folder.journal) as (journal, contents):
             history = replay(contents.records)
             experiment = self._ground.experiment
             recorder = RunRecorder(
@@ -79,6 +80,8 @@ class Session:
                 self._refuse_changes(history)
             else:
                 self._begin(recorder)
+            if contents.torn_bytes:
+                LOGGER.warning("cut %d bytes of a record that was never finished", contents.torn_bytes)
             self._folder.collect_garbage(history)
             if not self._is_finished(history):
                 self._train(history, recorder, processes, observe)
@@ -122,6 +125,12 @@ class Session:
                 "undo the change, begin another run with --run NAME, or move this one aside with --fresh",
             )
 
+    def _warn_of_versions(self, history: History) -> None:
+        """Say where equality with an undisturbed search can no longer be promised."""
+        changes = describe_changes(history.header["versions"], describe_versions()) if history.header else []
+        if changes:
+            LOGGER.warning("versions changed, so results may differ from an undisturbed search: %s", "; ".join(changes))
+
     def _is_finished(self, history: History) -> bool:
         """Tell whether nothing is left to train; a larger budget extends a run."""
         done = history.finished(self._budget.max_attempts)
@@ -133,6 +142,8 @@ class Session:
 
     def _train(self, history: History, recorder: RunRecorder, processes: WarmProcesses, observe: MakeObserver) -> None:
         ground = self._ground
+        LOGGER.info("search with %d workers, %d trials on record", self._workers, len(history.ends))
+        self._warn_of_versions(history)
         self._materials.write_arrays()
         strategy_spec = ground.experiment.strategy
         options = strategy_spec.model_dump(exclude={"name", "seed"})

@@ -94,7 +94,7 @@ class Float:
         if finite is not None:
             return _position(finite.index(value), len(finite))
         if not self.log:
-            return (value - self.min) / (self.max - self.min)
+            return float((value - self.min) / (self.max - self.min))
         return (math.log(value) - math.log(self.min)) / (math.log(self.max) - math.log(self.min))
 
 

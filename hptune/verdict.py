@@ -18,8 +18,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder
 
 from hptune.artifact import predict_rows
+from hptune.data.kinds import Column
 from hptune.data.preparation import fit_preparation
-from hptune.data.table import Column, encode_target
+from hptune.data.table import encode_target
 from hptune.description import Description
 from hptune.metrics import reported_metrics
 

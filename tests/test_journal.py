@@ -18,7 +18,7 @@ def journal(tmp_path: Path) -> Path:
     path = tmp_path / "journal.jsonl"
     with open_journal(path) as (writer, _):
         writer.append("header", format=1, versions={"hptune": "0.1.0"})
-        writer.append("propose", trial=0, values={"model.units": 64, "note": "naïve \u202e ,\"crc\":\""})
+        writer.append("propose", trial=0, values={"model.units": 64, "note": 'naïve \u202e ,"crc":"'})
         writer.append("stop", reason="budget used")
     return path
 
@@ -27,7 +27,7 @@ def test_records_are_read_back_as_they_were_appended(journal: Path) -> None:
     records = read_journal(journal).records
 
     assert [record["type"] for record in records] == ["header", "propose", "stop"]
-    assert records[1]["values"] == {"model.units": 64, "note": "naïve \u202e ,\"crc\":\""}
+    assert records[1]["values"] == {"model.units": 64, "note": 'naïve \u202e ,"crc":"'}
     assert [record["seq"] for record in records] == [0, 1, 2]
 
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hptune.run.records import decode_proposal, decode_trial, encode_proposal, encode_trial, replay
 from hptune.trial import Outcome, Proposal, StoredFile, Trial
 
-scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
+)
 proposals = st.builds(
     Proposal,
     trial=st.integers(0, 10**6),
@@ -68,7 +70,9 @@ def test_the_last_end_of_a_trial_counts() -> None:
     proposal = Proposal(0, {}, 1)
 
     history = replay(
-        records_of(Trial(proposal, Outcome.CRASHED, attempt=1), Trial(proposal, Outcome.COMPLETED, attempt=2, score=0.5))
+        records_of(
+            Trial(proposal, Outcome.CRASHED, attempt=1), Trial(proposal, Outcome.COMPLETED, attempt=2, score=0.5)
+        )
     )
 
     assert history.ends[0].score == 0.5

@@ -132,7 +132,13 @@ def test_each_step_is_recorded_before_it_is_taken_and_told_before_it_is_shown() 
 def test_the_budget_counts_configurations() -> None:
     _, recorder, _ = run(ListStrategy(), Budget(max_trials=5))
 
-    assert [(trial.number, trial.score) for trial in recorder.ended] == [(0, 0.0), (1, 1.0), (2, 4.0), (3, 9.0), (4, 16.0)]
+    assert [(trial.number, trial.score) for trial in recorder.ended] == [
+        (0, 0.0),
+        (1, 1.0),
+        (2, 4.0),
+        (3, 9.0),
+        (4, 16.0),
+    ]
 
 
 def test_an_exhausted_strategy_ends_the_search_with_its_reason() -> None:

@@ -72,7 +72,7 @@ def bundled_files(source: str) -> tuple[Path, ...]:
     """
     name = source.removeprefix(PREFIX)
     if name not in _FILES:
-        raise DataError(f"data.source: expected {PREFIX} and one of {', '.join(_FILES)}, got {ascii(name)}")
+        raise DataError(f"data.source: expected {PREFIX} and one of {', '.join(_FILES)}, got {name!a}")
     found = importlib.util.find_spec("sklearn")
     if found is None or found.origin is None:
         raise DataError(f"data.source: {source} needs scikit-learn; install hptune with its dependencies")

@@ -20,7 +20,12 @@ from hptune.errors import DataError
 
 FIRST_DATA_ROW = 2
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "a gzip archive", b"PK": "a zip archive"}
+_BYTE_ORDER_MARKS = {
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\x1f\x8b": "a gzip archive",
+    b"PK": "a zip archive",
+}
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -46,7 +51,7 @@ def read_frame(path: Path, content: bytes, separator: str | None = None) -> pl.D
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: expected a file ending in {', '.join(readers)}, got {ascii(path.suffix)}")
+        raise DataError(f"{path}: expected a file ending in {', '.join(readers)}, got {path.suffix!a}")
     if not content:
         raise DataError(f"{path}: expected a table, got an empty file")
     frame = reader()

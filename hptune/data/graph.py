@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hptune.data.preparation import FIRST_CODE, MISSING_CODE, Numbers, Preparation
+from hptune.data.preparation import Numbers, Preparation
 
 
 def raw_inputs(preparation: Preparation) -> dict[str, Any]:
@@ -77,10 +77,8 @@ def _interpolate(values: Any, columns: tuple[Numbers, ...]) -> Any:
 def _prepare_categories(preparation: Preparation, inputs: dict[str, Any]) -> Any:
     codes = []
     for index, (name, words) in enumerate(preparation.vocabularies.items(), start=1):
-        # "" stands for missing; index 0 is what the layer gives to words that it does not know.
+        # Code 0 is what the layer gives to words that it does not know; "" stands for missing and has code 1.
         vocabulary = ["", *words]
-        assert MISSING_CODE == 1
-        assert FIRST_CODE == 2
         lookup = keras.layers.StringLookup(
             vocabulary=vocabulary, mask_token=None, num_oov_indices=1, name=f"codes_{index}"
         )

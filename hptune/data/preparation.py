@@ -97,7 +97,9 @@ class Preparation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, from which `from_dict` makes an equal preparation."""
-        numbers = [{**vars(column), "knots": list(column.knots), "scores": list(column.scores)} for column in self.numbers]
+        numbers = [
+            {**vars(column), "knots": list(column.knots), "scores": list(column.scores)} for column in self.numbers
+        ]
         return {
             "way": self.way,
             "numbers": numbers,

@@ -40,7 +40,9 @@ def part_sizes(dataset: Dataset, spec: SplitSpec) -> dict[str, int]:
         given["train"] += pool - sum(taken.values())
     for part in PARTS[:2]:
         if given[part] < 1:
-            raise DataError(f"data.split: expected {part} rows, got none of {len(dataset.parts)} rows; change the fractions")
+            raise DataError(
+                f"data.split: expected {part} rows, got none of {len(dataset.parts)} rows; change the fractions"
+            )
     return given
 
 
@@ -85,7 +87,8 @@ def _draw(dataset: Dataset, spec: SplitSpec, pool: Rows, count: int, part: str) 
         rest, drawn = train_test_split(pool, test_size=count, random_state=seed, stratify=labels)
     except ValueError as error:
         raise DataError(
-            f"data.split: {part} rows cannot be drawn: {error}; change the fractions or set data.split.stratify to false"
+            f"data.split: {part} rows cannot be drawn: {error}; change the fractions, or set data.split.stratify to "
+            "false"
         ) from None
     return rest, drawn
 

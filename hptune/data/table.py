@@ -148,8 +148,8 @@ def _read_parts(spec: DataSpec, folder: Path) -> _Raw:
         paths = bundled_files(spec.source)
         contents = tuple(path.read_bytes() for path in paths)
         frame = read_bundled(spec.source, contents)
-        files = tuple(_describe(path.name, content) for path, content in zip(paths, contents, strict=True))
-        return _Raw(frame, np.full(frame.height, -1, np.int8), files, spec.source)
+        described = tuple(_describe(path.name, content) for path, content in zip(paths, contents, strict=True))
+        return _Raw(frame, np.full(frame.height, -1, np.int8), described, spec.source)
     sources: Mapping[str, str] = (
         {"train": spec.source}
         if isinstance(spec.source, str)
@@ -273,7 +273,11 @@ def encode_target(frame: pl.DataFrame, target: str, labels: Sequence[str]) -> np
 
 
 def read_rows(
-    path: Path, columns: Sequence[tuple[str, str]], missing: Sequence[str], id: str | None, separator: str | None = None
+    path: Path,
+    columns: Sequence[tuple[str, str]],
+    missing: Sequence[str],
+    kept: str | None,
+    separator: str | None = None,
 ) -> pl.DataFrame:
     """Read rows to predict, by the rules of the training table; other columns are ignored.
 
@@ -281,7 +285,7 @@ def read_rows(
         path: The file.
         columns: Name and kind of each input.
         missing: Texts that mean missing.
-        id: Column to keep beside them, if the file has it.
+        kept: Column to keep beside them, such as the id, if the file has it.
         separator: Of a text table.
 
     Raises:
@@ -301,6 +305,6 @@ def read_rows(
         series.append(understood.series)
     if faults:
         raise DataError("\n".join(faults))
-    if id is not None and id in raw.columns:
-        series.append(as_text(raw[id], ()))
+    if kept is not None and kept in raw.columns:
+        series.append(as_text(raw[kept], ()))
     return pl.DataFrame(series)

@@ -79,9 +79,7 @@ def _regression(name: str, series: pl.Series, reason: str) -> Target:
     return Target(series, "regression", reason, faults=tuple(faults))
 
 
-def _classification(
-    name: str, raw: pl.Series, series: pl.Series, task: str, reason: str, spec: DataSpec
-) -> Target:
+def _classification(name: str, raw: pl.Series, series: pl.Series, task: str, reason: str, spec: DataSpec) -> Target:
     # Labels are text as it stands in the file, so that "01" stays "01".
     texts = understand(raw, spec.missing, "categorical").series
     counts = dict(texts.value_counts().iter_rows())

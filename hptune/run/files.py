@@ -50,7 +50,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, UTF-8 with `\\n` line ends."""
+    """Write a text file whole or not at all, in UTF-8."""
     write_file(path, lambda stream: stream.write(text.encode()))
 
 

@@ -66,7 +66,10 @@ def _conditions(key: str, value: Written, written: Mapping[str, Written]) -> Ite
         path = (*key.split("."), "when", name)
         parent = written.get(name)
         if parent is None:
-            yield path, f"expected the name of a setting, got {show(name)}; {suggest(name, tuple(SETTINGS), 'see --help')}"
+            yield (
+                path,
+                f"expected the name of a setting, got {show(name)}; {suggest(name, tuple(SETTINGS), 'see --help')}",
+            )
         elif parent.per_block:
             yield path, f"{name} has a value for each block; a condition needs a single one"
         else:
@@ -100,9 +103,7 @@ def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
 
 def _cycles(written: Mapping[str, Written]) -> Iterator[Disagreement]:
     """Find settings whose conditions lead back to themselves; a per-block setting depends on the number of blocks."""
-    parents = {
-        key: [*value.when, *(["model.blocks"] if value.per_block else [])] for key, value in written.items()
-    }
+    parents = {key: [*value.when, *(["model.blocks"] if value.per_block else [])] for key, value in written.items()}
     for key in written:
         if not written[key].when:
             continue
@@ -124,8 +125,12 @@ def _unread(written: Mapping[str, Written]) -> Iterator[Disagreement]:
         needs = SETTINGS[key].needs
         is_default = not value.varies and value.constant == SETTINGS[key].default
         if needs and not chosen & set(needs) and not is_default:
-            yield tuple(key.split(".")), f"only {' and '.join(needs)} read it, the optimizer is {' or '.join(sorted(chosen))}"
-    if written["model.embedding"] != Written(constant="auto") and "embedding" not in written[
-        "data.preparation.categorical"
-    ].ends():
+            yield (
+                tuple(key.split(".")),
+                f"only {' and '.join(needs)} read it, the optimizer is {' or '.join(sorted(chosen))}",
+            )
+    if (
+        written["model.embedding"] != Written(constant="auto")
+        and "embedding" not in written["data.preparation.categorical"].ends()
+    ):
         yield ("model", "embedding"), "read only with data.preparation: {categorical: embedding}"

@@ -149,7 +149,10 @@ def _unknown_words(written: Mapping[str, Any]) -> Iterator[Found]:
     known = {*_RANGE_KEYS, *_CHOICE_KEYS, *_SYNONYMS, "distribution", "sampling"}
     for name in written:
         if name == "base":
-            yield (name,), "exponents of a base are not read; write the ends themselves, such as {min: 1e-4, max: 1e-1, log: true}"
+            yield (
+                (name,),
+                "exponents of a base are not read; write the ends themselves, such as {min: 1e-4, max: 1e-1, log: true}",
+            )
         elif name not in known:
             yield (name,), f"unknown key; {suggest(name, tuple(dict.fromkeys((*_RANGE_KEYS, 'values'))))}"
 
@@ -190,7 +193,9 @@ def _read_distribution(name: str, value: Any, written: Mapping[str, Any], found:
 
 
 def _parse_choice(made: Mapping[str, Any], setting: Setting, *, is_bare: bool) -> tuple[Written, list[Found]]:
-    found = [((name,), f"expected only {', '.join(_CHOICE_KEYS)} beside values") for name in made if name not in _CHOICE_KEYS]
+    found: list[Found] = [
+        ((name,), f"expected only {', '.join(_CHOICE_KEYS)} beside values") for name in made if name not in _CHOICE_KEYS
+    ]
     given = made["values"]
     prefix: tuple[str | int, ...] = () if is_bare else ("values",)
     if not isinstance(given, list) or not given:
@@ -216,7 +221,9 @@ def _emptiness(given: Any) -> str:
 def _parse_range(made: Mapping[str, Any], setting: Setting) -> tuple[Written, list[Found]]:
     found: list[Found] = []
     if setting.kind not in ("int", "float", "embedding"):
-        return Written(constant=setting.default), [((), f"expected {setting.expected()}, or a list of them, got a range")]
+        return Written(constant=setting.default), [
+            ((), f"expected {setting.expected()}, or a list of them, got a range")
+        ]
     for name in ("min", "max"):
         if name not in made:
             found.append(((), f"expected {{min: ..., max: ...}}, got no {name}"))
@@ -232,9 +239,7 @@ def _parse_range(made: Mapping[str, Any], setting: Setting) -> tuple[Written, li
     found += _range_faults(low, high, step, log, made.get("type"), is_int)
     if not is_int:
         low, high, step = float(low), float(high), None if step is None or found else float(step)
-    written = Written(
-        min=low, max=high, step=step, log=log is True, is_int=is_int, when=when, per_block=per_block
-    )
+    written = Written(min=low, max=high, step=step, log=log is True, is_int=is_int, when=when, per_block=per_block)
     return written, found
 
 
@@ -260,7 +265,9 @@ def _range_faults(low: Any, high: Any, step: Any, log: Any, kind: Any, is_int: b
     elif is_int and not isinstance(step, int):
         yield ("step",), f"expected a whole number, got {show(step)}"
     elif (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
-        reached = Decimal(str(low)) + (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)) * Decimal(str(step))
+        reached = Decimal(str(low)) + (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)) * Decimal(
+            str(step)
+        )
         yield (
             ("step",),
             f"steps of {show(step)} from {show(low)} end at {reached} and never reach {show(high)}; "

@@ -146,9 +146,7 @@ def _source_form(value: Any) -> str:
 class DataSpec(Section):
     """The table: where it is, what is predicted, how columns and rows are used."""
 
-    source: Annotated[
-        Annotated[str, Tag("text")] | Annotated[SourceFiles, Tag("parts")], Discriminator(_source_form)
-    ]
+    source: Annotated[Annotated[str, Tag("text")] | Annotated[SourceFiles, Tag("parts")], Discriminator(_source_form)]
     target: str
     task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
     positive: str | None = None

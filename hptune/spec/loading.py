@@ -112,7 +112,9 @@ def _replaced(node: Node, names: Sequence[str], place: Place, value: Node) -> No
     first, *rest = names
     if rest:
         below = entries[first].node if first in entries else Node(place, {})
-        entries[first] = Entry(entries[first].place if first in entries else place, _replaced(below, rest, place, value))
+        entries[first] = Entry(
+            entries[first].place if first in entries else place, _replaced(below, rest, place, value)
+        )
     else:
         entries[first] = Entry(place, value)
     return Node(node.place, entries)
@@ -192,7 +194,11 @@ def _sentence(kind: str, path: Path_, given: Any, context: Mapping[str, Any]) ->
         words = SEPARATORS if path[-1] == "separator" else ()
         expected = " or ".join(map(show, words)) if words else str(context.get("expected", "")).replace("'", "")
         return f"expected {expected}, got {show(given)}"
-    bounds = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most"), "less_than": ("lt", "below")}
+    bounds = {
+        "greater_than_equal": ("ge", "at least"),
+        "less_than_equal": ("le", "at most"),
+        "less_than": ("lt", "below"),
+    }
     if kind in bounds:
         name, word = bounds[kind]
         return f"expected a whole number {word} {context[name]}, got {show(given)}"

@@ -172,6 +172,8 @@ class _Reader:
 
     def _place(self, event: yaml.Event) -> Place:
         start, end = event.start_mark, event.end_mark
+        assert start is not None
+        assert end is not None
         length = end.column - start.column if end.line == start.line else 1
         return Place(self._source, start.line, start.column + (self._column if start.line == 0 else 0), max(length, 1))
 
@@ -181,23 +183,24 @@ class _Reader:
             raise self._refusal(place, f"expected at most {DEEPEST} levels, got more")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, place)
-        if getattr(event, "tag", None) is not None and event.tag != "!":
-            raise self._refusal(place, f"tags are not read, got {inert(str(event.tag))}; write the plain value")
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag != "!":
+            raise self._refusal(place, f"tags are not read, got {inert(str(tag))}; write the plain value")
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event, place)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._list(place, events, depth)
         else:
             node = self._map(place, events, depth)
-        if getattr(event, "anchor", None):
-            self._anchors[event.anchor] = node
+        if anchor := getattr(event, "anchor", None):
+            self._anchors[anchor] = node
         return node
 
     def _alias(self, event: yaml.AliasEvent, place: Place) -> Node:
         self._aliases += 1
         if self._aliases > MOST_ALIASES:
             raise self._refusal(place, f"expected at most {MOST_ALIASES} aliases, got more")
-        target = self._anchors.get(event.anchor)
+        target = self._anchors.get(str(event.anchor))
         if target is None:
             raise self._refusal(place, f"alias *{event.anchor} stands before its anchor is complete, or has none")
         return target
@@ -259,7 +262,7 @@ def read_plain(text: str) -> tuple[Any, str]:
             return 0, f"expected a number of at most {MOST_DIGITS} digits, got one of {len(text.lstrip('+-'))}"
         return int(text), ""
     if _LEADING_ZERO.fullmatch(text):
-        return int(text), f"{text} is {_octal(text)} in some readers of YAML; write {int(text)}, or \"{text}\" for text"
+        return int(text), f'{text} is {_octal(text)} in some readers of YAML; write {int(text)}, or "{text}" for text'
     if _UNDERSCORES.fullmatch(text):
         decimal = text.replace("_", "")
         return decimal, f'{text} is text in some readers of YAML; write {decimal}, or "{text}" for text'

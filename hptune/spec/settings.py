@@ -176,7 +176,12 @@ def _class_weight_fault(value: Any) -> str | None:
 _STRUCTURED = {"early_stopping": _early_stopping_fault, "class_weight": _class_weight_fault}
 _SGD = ("sgd",)
 _DECAYING = ("adamw", "sgd")
-_SHARE = {"min": 0, "max": 1, "below_max": True}
+
+
+def _share(about: str, default: float = 0.0, *, per_block: bool = False, needs: tuple[str, ...] = ()) -> Setting:
+    """Make a setting that takes numbers from 0 to below 1."""
+    return Setting("float", default, about, min=0, max=1, below_max=True, per_block=per_block, needs=needs)
+
 
 SETTINGS: dict[str, Setting] = {
     "model.type": Setting("word", "mlp", "kind of network", words=("mlp",), constant=True),
@@ -186,22 +191,22 @@ SETTINGS: dict[str, Setting] = {
     "model.activation": Setting("word", "relu", "a Keras activation", words=ACTIVATIONS),
     "model.batch_norm": Setting("word", "none", "place of batch norm in a block", words=("none", "before", "after")),
     "model.residual": Setting("bool", False, "blocks learn functions relative to their input"),
-    "model.dropout": Setting("float", 0.0, "share of units silenced while training", per_block=True, **_SHARE),
-    "model.input_dropout": Setting("float", 0.0, "share of inputs silenced while training", **_SHARE),
+    "model.dropout": _share("share of units silenced while training", per_block=True),
+    "model.input_dropout": _share("share of inputs silenced while training"),
     "model.l1": Setting("float", 0.0, "L1 on kernels; zeros are zeros", min=0),
     "model.l2": Setting("float", 0.0, "L2 on kernels", min=0),
     "model.bias_l2": Setting("float", 0.0, "L2 on biases", min=0),
     "model.embedding": Setting("embedding", "auto", "width of categorical embeddings", min=1, max=4096),
     "training.optimizer": Setting("word", "adam", "optimizer", words=("adam", "adamw", "sgd", "rmsprop")),
     "training.learning_rate": Setting("float", 1e-3, "learning rate", min=0, above_min=True),
-    "training.momentum": Setting("float", 0.9, "momentum of sgd", needs=_SGD, **_SHARE),
+    "training.momentum": _share("momentum of sgd", 0.9, needs=_SGD),
     "training.nesterov": Setting("bool", False, "Nesterov momentum of sgd", needs=_SGD),
     "training.weight_decay": Setting("float", 0.0, "decoupled weight decay", min=0, needs=_DECAYING),
     "training.clip_norm": Setting("float", None, "global norm of gradients", min=0, above_min=True, nullable=True),
     "training.batch_size": Setting("int", 64, "rows in a mini-batch", min=1, max=1_048_576),
     "training.epochs": Setting("int", 50, "epochs at most", min=1, max=1_000_000),
     "training.schedule": Setting("word", "constant", "learning rate over time", words=("constant", "cosine")),
-    "training.warmup": Setting("float", 0.0, "share of all steps over which the rate rises", **_SHARE),
+    "training.warmup": _share("share of all steps over which the rate rises"),
     "training.early_stopping": Setting(
         "early_stopping",
         {"patience": 10, "min_delta": 0.0},
@@ -209,7 +214,7 @@ SETTINGS: dict[str, Setting] = {
         nullable=True,
         constant=True,
     ),
-    "training.label_smoothing": Setting("float", 0.0, "label smoothing", **_SHARE),
+    "training.label_smoothing": _share("label smoothing"),
     "training.class_weight": Setting("class_weight", "none", "weights of classes in the loss"),
     "data.preparation.numeric": Setting(
         "word", "standard", "preparation of numbers", words=("standard", "quantile", "none")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from hptune.objective import Objective
+from hptune.quiet import quiet_errors
 from hptune.space import SearchSpace, Value
 from hptune.trial import Exhausted, Proposal, Trial
 
@@ -55,4 +56,5 @@ def create_strategy(
         objective: The aim.
         seed: Any whole number from 0; equal seeds give equal proposals.
     """
-    return STRATEGIES[name](space, objective, seed, options)
+    with quiet_errors():
+        return STRATEGIES[name](space, objective, seed, options)

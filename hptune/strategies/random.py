@@ -88,4 +88,4 @@ class RandomStrategy:
         if self._size is None or self._size > COUNT_LIMIT:
             raise RuntimeError(f"{_MOST_COLLISIONS} draws in a row repeated a configuration of a space without end")
         rest = [values for values in self._space.enumerate() if identity(values) not in self._tried]
-        return random.Random(derive_seed(self._seed, "rest", number)).choice(rest)  # noqa: S311
+        return random.Random(derive_seed(self._seed, "rest", number)).choice(rest)

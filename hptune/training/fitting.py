@@ -30,6 +30,7 @@ from hptune.trial import Outcome
 ENGINE = "keras"
 # Rows that are scored at a time; smaller sets are padded, so that one matrix kernel serves all.
 EVALUATION_ROWS = 512
+_SHOWN_ERROR = 1000
 
 Floats = npt.NDArray[np.floating[Any]]
 OnEpoch = Callable[[int, float], None]
@@ -80,7 +81,7 @@ def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
     try:
         model = _build(job)
     except (ValueError, TypeError) as error:
-        return Fitted(Outcome.INFEASIBLE, ENGINE, message=f"the model cannot be built: {error}")
+        return Fitted(Outcome.INFEASIBLE, ENGINE, message=f"the model cannot be built: {str(error)[:_SHOWN_ERROR]}")
     except (MemoryError, tf.errors.ResourceExhaustedError):
         return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, message="the model does not fit into memory")
     watch = _Watch(job, model, train, validation, on_epoch)
@@ -182,8 +183,10 @@ def _batches(job: Job, train: Part) -> tf.data.Dataset:
 
 def _targets(job: Job, train: Part) -> Floats:
     if job.task == "multiclass":
-        return np.eye(len(job.labels), dtype=np.float32)[train.target]
-    return train.target.astype(np.float32).reshape(-1, 1)
+        one_hot: Floats = np.eye(len(job.labels), dtype=np.float32)[train.target]
+        return one_hot
+    column: Floats = train.target.astype(np.float32).reshape(-1, 1)
+    return column
 
 
 def _row_weights(job: Job, train: Part) -> Floats:
@@ -310,10 +313,9 @@ def _store(job: Job, watch: _Watch, *, with_model: bool) -> tuple[Any, ...]:
     names = [CURVE]
     if with_model:
         by_path = {
-            variable.path: values
-            for variable, values in zip(watch.model.weights, watch.best_weights, strict=True)
+            variable.path: values for variable, values in zip(watch.model.weights, watch.best_weights, strict=True)
         }
-        write_file(job.folder / WEIGHTS, lambda stream: np.savez(stream, **by_path))
+        write_file(job.folder / WEIGHTS, lambda stream: np.savez(stream, allow_pickle=False, **by_path))
         write_file(job.folder / PREDICTIONS, lambda stream: np.save(stream, watch.best_predictions))
         names += [WEIGHTS, PREDICTIONS]
     return tuple(describe_file(job.folder / name, f"{job.prefix}/{name}") for name in names)

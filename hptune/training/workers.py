@@ -20,8 +20,10 @@ from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hptune.errors import HptuneError
+from hptune.errors import HptuneError, InternalError
 from hptune.interruption import Interruption
+from hptune.quiet import quiet_errors
+from hptune.run.log import LOGGER
 from hptune.training.job import Fitted
 from hptune.trial import Outcome, Proposal, Trial
 
@@ -34,10 +36,6 @@ _SHOWN_OUTPUT_BYTES = 2000
 
 Result = TypeVar("Result")
 OnEpoch = Callable[[int, float], None]
-
-
-class WorkerFaultError(HptuneError):
-    """Our own code raised in a worker: a fault of hptune, not of the configuration."""
 
 
 class WarmProcesses:
@@ -57,7 +55,9 @@ class WarmProcesses:
         # The fork server inherits what is ignored: Ctrl-C while it imports must not end it.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            ensure_running()
+            # What a worker says later goes to its own file.
+            with quiet_errors():
+                ensure_running()
         finally:
             signal.signal(signal.SIGINT, handler)
         return self
@@ -78,7 +78,7 @@ class WarmProcesses:
 
         Raises:
             HptuneError: The one the function raised.
-            WorkerFaultError: If it raised something else, or died.
+            InternalError: If it raised something else, or died.
         """
         worker = self.start(_without_epochs, (function, *arguments), output)
         try:
@@ -92,7 +92,7 @@ class WarmProcesses:
                 if kind == "refused":
                     raise content
                 if kind != "epoch":
-                    raise WorkerFaultError(str(content))
+                    raise InternalError(str(content))
         finally:
             worker.end()
 
@@ -236,7 +236,7 @@ class WorkerTrainer:
         """Train proposals and yield trials as they end.
 
         Raises:
-            WorkerFaultError: If our own code failed in a worker.
+            InternalError: If our own code failed in a worker.
         """
         source = iter(proposals)
         running: dict[Connection, _Attempt] = {}
@@ -285,8 +285,9 @@ class WorkerTrainer:
             case "returned":
                 return attempt.ended(content)
             case "died":
+                LOGGER.warning("trial %d: %s", attempt.proposal.trial, content)
                 return attempt.without_result(Outcome.CRASHED, content)
             case "refused":
                 raise content
             case _:
-                raise WorkerFaultError(f"trial {attempt.proposal.trial}: {content}")
+                raise InternalError(f"trial {attempt.proposal.trial}: {content}")
