@@ -163,7 +163,7 @@ def main() -> None:
         # The reader has seen enough: `hptune report | head -1`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last place where a fault of ours can become one line
         from hptune import console
         from hptune.run.log import save_traceback
 

@@ -147,6 +147,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         write_file(path, fail)
 
     assert str(caught.value) == (
-        f"{path}: no space left on device; nothing announced is lost, make room or access and run the same command again"
+        f"{path}: no space left on device; nothing announced is lost, "
+        "make room or access and run the same command again"
     )
     assert path.read_text() == "old"

@@ -71,13 +71,8 @@ def test_every_flipped_byte_is_found(journal: Path, tmp_path: Path) -> None:
         damaged = bytearray(content)
         damaged[index] ^= 1
         flipped.write_bytes(damaged)
-        try:
-            contents = read_journal(flipped)
-        except RunDamagedError as error:
-            assert "byte " in str(error) or "format" in str(error)
-        else:
-            # Only a line end of the last record may look like a torn tail.
-            raise AssertionError(f"byte {index}: {len(contents.records)} records, nothing noticed")
+        with pytest.raises(RunDamagedError, match=r"byte \d+: "):
+            read_journal(flipped)
 
 
 @pytest.mark.parametrize("damage", ["removed", "doubled", "swapped"])

@@ -181,7 +181,7 @@ def test_failures_in_a_row_do_not_end_the_search() -> None:
 def test_a_strategy_that_waits_is_asked_again_once_a_trial_has_been_told() -> None:
     strategy = ListStrategy(waits=True)
 
-    _, recorder, _ = run(strategy, Budget(max_trials=4))
+    run(strategy, Budget(max_trials=4))
 
     assert strategy.told == [0, 1, 2, 3]
 

@@ -151,7 +151,7 @@ def _unknown_words(written: Mapping[str, Any]) -> Iterator[Found]:
         if name == "base":
             yield (
                 (name,),
-                "exponents of a base are not read; write the ends themselves, such as {min: 1e-4, max: 1e-1, log: true}",
+                "exponents of a base are not read; write the ends, such as {min: 1e-4, max: 1e-1, log: true}",
             )
         elif name not in known:
             yield (name,), f"unknown key; {suggest(name, tuple(dict.fromkeys((*_RANGE_KEYS, 'values'))))}"

@@ -163,7 +163,7 @@ def _attend(connection: Connection, function: Callable[..., object], arguments: 
         result = function(*arguments, on_epoch=on_epoch)
     except HptuneError as error:
         connection.send(("refused", error))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the parent must hear of it
         connection.send(("failed", traceback.format_exc()))
     else:
         connection.send(("returned", result))

@@ -1,0 +1,48 @@
+"""Where real data lies, and small tables that tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hptune.groundwork import Groundwork, lay_groundwork
+
+ROOT = Path(__file__).parent.parent
+TABLE = """\
+id,age,income,city,grade,churned
+1,34,1200.5,Bern,3,yes
+2,51,NA,Como,1,no
+3,,3100.0,Bern,2,no
+4,29,900.25,,3,yes
+5,47,2500.0,Como,1,no
+6,38,1800.0,Bern,2,yes
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public data sets beside the checkout; they are not part of the project."""
+    folder = Path(os.environ.get("HPTUNE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data sets in {folder}; set HPTUNE_SHARED_DATA to their folder")
+    return folder
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Callable[..., Groundwork]:
+    """Lay the groundwork for a table given as text, with a minimal experiment and extra `data` lines."""
+
+    def lay(table: str = TABLE * 1, data: str = "", target: str = "churned", name: str = "table.csv") -> Groundwork:
+        (tmp_path / name).write_bytes(table.encode() if isinstance(table, str) else table)
+        config = tmp_path / "experiment.yaml"
+        metric = "rmse, direction: min" if "regression" in data else "accuracy, direction: max"
+        config.write_text(
+            f"name: test\ndata:\n  source: {name}\n  target: {target}\n{data}"
+            f"objective: {{metric: {metric}}}\nstrategy: {{name: random}}\nbudget: {{max_trials: 1}}\n"
+        )
+        return lay_groundwork(config)
+
+    return lay
