@@ -108,13 +108,20 @@ def _metrics(delivery: Delivery, scores: Mapping[str, Mapping[str, float]]) -> d
 
 def hyperparameters_yaml(settings: Mapping[str, Value]) -> str:
     """Write settings as the sections of an experiment, so that they can be pasted into one."""
+    by_block: dict[str, list[Value]] = {}
+    for name in sorted(settings, key=lambda name: (len(name), name)):
+        key, _, number = name.rpartition(".")
+        if number.isdigit() and int(number) <= settings["model.blocks"]:
+            by_block.setdefault(key, []).append(settings[name])
     tree: dict[str, Any] = {}
     for name, value in settings.items():
         *sections, key = name.split(".")
+        if key.isdigit():
+            continue
         node = tree
         for section in sections:
             node = node.setdefault(section, {})
-        node[key] = value
+        node[key] = {"per_block": by_block[name]} if name in by_block else value
     text: str = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=False)
     return text
 

@@ -136,7 +136,7 @@ def test_a_killed_search_goes_on_and_ends_with_the_same_bytes(undisturbed: Path,
         process = start(*SEARCH, folder=tmp_path)
         wait_for_records(run, "end", ends, process)
         process.kill()
-        process.wait()
+        process.communicate()
 
     report = hptune("report", "--json", folder=tmp_path)
     hptune(*SEARCH, folder=tmp_path)
@@ -367,6 +367,6 @@ def test_two_searches_of_one_run_do_not_meet(tmp_path: Path) -> None:
 
     done = hptune(*SEARCH[:-1], "training.epochs=500", folder=tmp_path, code=5)
     process.kill()
-    process.wait()
+    process.communicate()
 
     assert f"error: run customers is in use by process {process.pid} on " in done.stderr

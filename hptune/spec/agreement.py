@@ -22,6 +22,7 @@ def find_disagreements(experiment: Experiment) -> Iterator[Disagreement]:
     for key, value in written.items():
         yield from _conditions(key, value, written)
     yield from _cycles(written)
+    yield from _blocks(experiment, written)
     yield from _unread(written)
 
 
@@ -59,6 +60,13 @@ def _strategy(experiment: Experiment, written: Mapping[str, Written]) -> Iterato
                     tuple(key.split(".")),
                     "a grid over a range without step needs strategy: {name: grid, points: 10}, or step here",
                 )
+
+
+def _blocks(experiment: Experiment, written: Mapping[str, Written]) -> Iterator[Disagreement]:
+    for key, value in written.items():
+        if value.blocks is not None and len(value.blocks) != experiment.most_blocks():
+            most = experiment.most_blocks()
+            yield (*key.split("."), "per_block"), f"expected a value for each of {most} blocks, got {len(value.blocks)}"
 
 
 def _conditions(key: str, value: Written, written: Mapping[str, Written]) -> Iterator[Disagreement]:

@@ -61,6 +61,7 @@ class Written:
         is_int: Whether a range holds whole numbers.
         when: Conditions as written, by dotted name.
         per_block: Whether each block has its own.
+        blocks: A constant for each block, from the first.
     """
 
     constant: Any = None
@@ -72,6 +73,7 @@ class Written:
     is_int: bool = False
     when: Mapping[str, Any] = field(default_factory=dict)
     per_block: bool = False
+    blocks: tuple[Any, ...] | None = None
 
     @property
     def is_range(self) -> bool:
@@ -87,10 +89,14 @@ class Written:
         """Return all values of a choice or constant, or both ends of a range."""
         if self.is_range:
             return self.min, self.max
+        if self.blocks is not None:
+            return self.blocks
         return self.values if self.values is not None else (self.constant,)
 
     def canonical(self) -> Any:
         """Return plain data in the words of the dialect."""
+        if self.blocks is not None:
+            return {"per_block": list(self.blocks)}
         extra: dict[str, Any] = {}
         if self.when:
             extra["when"] = dict(self.when)
@@ -125,6 +131,8 @@ def parse(written: Any, setting: Setting) -> tuple[Written, list[Found]]:
             return Written(constant=setting.default), found
         if setting.constant:
             return Written(constant=setting.default), [((), "expected one value, got a dimension; it cannot vary")]
+        if isinstance(made.get("per_block"), list):
+            return _parse_blocks(made, setting)
         if "values" in made:
             return _parse_choice(made, setting, is_bare=False)
         return _parse_range(made, setting)
@@ -214,6 +222,18 @@ def _parse_choice(made: Mapping[str, Any], setting: Setting, *, is_bare: bool) -
     return Written(values=values, when=when, per_block=per_block), found
 
 
+def _parse_blocks(made: Mapping[str, Any], setting: Setting) -> tuple[Written, list[Found]]:
+    """Read a constant for each block: `{per_block: [64, 32]}`."""
+    found: list[Found] = [((name,), "expected nothing beside a list of blocks") for name in made if name != "per_block"]
+    if not setting.per_block:
+        found.append((("per_block",), "expected only with model.units and model.dropout"))
+    blocks = tuple(_numeric(value, setting) for value in made["per_block"])
+    for index, value in enumerate(blocks):
+        if fault := setting.fault(value):
+            found.append((("per_block", index), fault))
+    return Written(constant=setting.default, blocks=blocks), found
+
+
 def _emptiness(given: Any) -> str:
     return "an empty list" if given == [] else show(given)
 
@@ -282,7 +302,7 @@ def _read_extras(made: Mapping[str, Any], setting: Setting, found: list[Found]) 
         when = {}
     per_block = made.get("per_block", False)
     if not isinstance(per_block, bool):
-        found.append((("per_block",), f"expected true or false, got {show(per_block)}"))
+        found.append((("per_block",), f"expected true, false, or a list of constants, got {show(per_block)}"))
     elif per_block and not setting.per_block:
         found.append((("per_block",), "expected only with model.units and model.dropout"))
     return when, per_block is True

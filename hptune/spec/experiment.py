@@ -213,6 +213,8 @@ class Experiment(Section):
         """Return the search space: dimensions, parents first; constants; defaults for what is inactive."""
         written = self.written()
         constants = {key: value.constant for key, value in written.items() if not value.varies}
+        for key, value in written.items():
+            constants |= {f"{key}.{number}": constant for number, constant in enumerate(value.blocks or (), start=1)}
         dimensions = [
             dimension
             for key, value in written.items()
