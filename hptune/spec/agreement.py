@@ -135,7 +135,7 @@ def _unread(written: Mapping[str, Written]) -> Iterator[Disagreement]:
         if needs and not chosen & set(needs) and not is_default:
             yield (
                 tuple(key.split(".")),
-                f"only {' and '.join(needs)} read it, the optimizer is {' or '.join(sorted(chosen))}",
+                f"read only by {' and '.join(needs)}, but the optimizer is {' or '.join(sorted(chosen))}; remove it",
             )
     if (
         written["model.embedding"] != Written(constant="auto")

@@ -195,8 +195,8 @@ def _sentence(kind: str, path: Path_, given: Any, context: Mapping[str, Any]) ->
         expected = " or ".join(map(show, words)) if words else str(context.get("expected", "")).replace("'", "")
         return f"expected {expected}, got {show(given)}"
     bounds = {
-        "greater_than_equal": ("ge", "at least"),
-        "less_than_equal": ("le", "at most"),
+        "greater_than_equal": ("ge", "of at least"),
+        "less_than_equal": ("le", "of at most"),
         "less_than": ("lt", "below"),
     }
     if kind in bounds:

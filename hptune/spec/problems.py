@@ -44,7 +44,7 @@ class Fault:
     def __str__(self) -> str:
         place = self.place
         head = f"{place.source.name}:{place.line + 1}:{place.column + 1}: "
-        text = head + (f"{self.key}: " if self.key else "") + self.message
+        text = head + (f"{inert(self.key)}: " if self.key else "") + self.message
         if place.line >= len(place.source.lines):
             return text
         shown, column = _cut(place.source.lines[place.line], place.column)

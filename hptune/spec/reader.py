@@ -149,7 +149,8 @@ class _Reader:
             raise self._refusal(place, f"expected text, got the character U+{ord(text[error.position]):04X}") from None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            place = Place(self._source, mark.line if mark else 0, mark.column if mark else 0)
+            line, column = (mark.line, mark.column) if mark else (0, 0)
+            place = Place(self._source, line, column + (self._column if line == 0 else 0))
             problem = error.problem or error.context or "unreadable"
             if "'\\t'" in problem:
                 problem = "a tab cannot indent YAML; use spaces"

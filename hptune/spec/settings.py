@@ -50,6 +50,10 @@ ACTIVATIONS = (
 )
 
 
+# Longer lists are not repeated where the nearest word is offered.
+_SHOWN_WORDS = 8
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a setting takes.
@@ -114,7 +118,7 @@ class Setting:
         if self.min > -math.inf:
             bounds.append(f"{'above' if self.above_min else 'from'} {_plain(self.min)}")
         if self.max < math.inf:
-            bounds.append(f"{'below' if self.below_max else 'to'} {_plain(self.max)}")
+            bounds.append(f"to {'below ' if self.below_max else ''}{_plain(self.max)}")
         text = " ".join([number, *bounds])
         if self.kind == "embedding":
             text += " or auto"
@@ -128,9 +132,8 @@ class Setting:
     def _word_fault(self, value: Any) -> str | None:
         if value in self.words:
             return None
-        return f"expected {self.expected() if len(self.words) < 8 else 'a known word'}, got {show(value)}; " + (
-            suggest(value, self.words)
-        )
+        expected = self.expected() if len(self.words) < _SHOWN_WORDS else self.about
+        return f"expected {expected}, got {show(value)}; {suggest(value, self.words)}"
 
     def _number_fault(self, value: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
