@@ -14,10 +14,11 @@ def raw_inputs(preparation: Preparation) -> dict[str, Any]:
     """Make one input for each raw column, by its name.
 
     Returns:
-        (rows, 1) each: float64 for numbers with NaN as missing, strings for categories with "" as missing.
+        (rows, 1) each: float32 for numbers with NaN as missing, because `predict` makes single precision of whatever it
+        is given; strings for categories with "" as missing.
     """
     names = [column.name for column in preparation.numbers]
-    inputs = {name: keras.Input((1,), dtype="float64", name=_safe(name, i)) for i, name in enumerate(names)}
+    inputs = {name: keras.Input((1,), dtype="float32", name=_safe(name, i)) for i, name in enumerate(names)}
     for index, name in enumerate(preparation.vocabularies, start=len(names)):
         inputs[name] = keras.Input((1,), dtype="string", name=_safe(name, index))
     return inputs
@@ -41,7 +42,7 @@ def prepare(preparation: Preparation, inputs: dict[str, Any]) -> tuple[Any | Non
 
 def _prepare_numbers(preparation: Preparation, inputs: dict[str, Any]) -> Any:
     columns = preparation.numbers
-    raw = _join([inputs[column.name] for column in columns])
+    raw = keras.ops.cast(_join([inputs[column.name] for column in columns]), "float64")
     is_missing = keras.ops.isnan(raw)
     means = np.array([[column.mean for column in columns]])
     values = keras.ops.where(is_missing, means, raw)

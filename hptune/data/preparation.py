@@ -2,7 +2,8 @@
 
 Numbers are standardized, mapped to normal scores, or left; a missing one becomes the mean, and a column that misses
 some in training gets an indicator beside it. Categories become codes: 0 for one never seen, 1 for a missing one.
-`hptune.data.graph` does the same in Keras; both compute in double precision.
+`hptune.data.graph` does the same in Keras. Both begin with single precision, in which Keras hands rows to a model, and
+compute in double precision.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Preparation:
         numeric = np.empty((frame.height, self.numeric_width), np.float32)
         indicators = [column for column in self.numbers if column.has_indicator]
         for index, column in enumerate(self.numbers):
-            numeric[:, index] = self._prepare(column, frame[column.name].fill_null(column.mean).to_numpy())
+            numeric[:, index] = self._prepare(column, _single(frame[column.name]).fill_null(column.mean).to_numpy())
         for index, column in enumerate(indicators, start=len(self.numbers)):
             numeric[:, index] = frame[column.name].is_null().to_numpy()
         codes = np.empty((frame.height, len(self.vocabularies)), np.int32)
@@ -134,8 +135,13 @@ def fit_preparation(frame: pl.DataFrame, columns: Sequence[Column], way: str) ->
     return Preparation(way, numbers, vocabularies)
 
 
+def _single(series: pl.Series) -> pl.Series:
+    """Round to single precision, without leaving double."""
+    return series.cast(pl.Float32).cast(pl.Float64)
+
+
 def _fit_numbers(series: pl.Series, way: str) -> Numbers:
-    values = series.drop_nulls().to_numpy()
+    values = _single(series).drop_nulls().to_numpy()
     mean = float(values.mean()) if len(values) else 0.0
     spread = float(values.std()) if len(values) else 0.0
     # Rounding leaves a constant column a spread of about 1e-16 of its size.

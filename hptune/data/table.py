@@ -31,6 +31,8 @@ _SHOWN_COLUMNS = 12
 # A text column in which nearly every row has a value of its own.
 _IDENTIFIER_SHARE = 0.9
 _IDENTIFIER_ROWS = 50
+# Networks compute in single precision; below this share of distinct numbers something is lost.
+_TOLD_APART = 0.99
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def read_dataset(spec: DataSpec, folder: Path) -> Dataset:
         values = understood.series
         distinct = values.drop_nulls().n_unique()
         columns.append(Column(name, understood.kind, values.null_count(), distinct, understood.reason))
-        notes += _notes_on(columns[-1], values.len())
+        notes += _notes_on(columns[-1], values)
         series.append(values)
     target = understand_target(raw.name, raw.frame[spec.target], spec)
     faults += target.faults
@@ -228,7 +230,8 @@ def _listed(spec: DataSpec, name: str) -> Kind | None:
     return "numeric" if name in spec.columns.numeric else None
 
 
-def _notes_on(column: Column, rows: int) -> list[str]:
+def _notes_on(column: Column, values: pl.Series) -> list[str]:
+    rows = values.len()
     if column.distinct == 0:
         return [f"column {quote(column.name)} has no value in any row; consider data.columns.exclude"]
     if column.distinct == 1 and not column.missing:
@@ -238,6 +241,13 @@ def _notes_on(column: Column, rows: int) -> list[str]:
             f"column {quote(column.name)} has {column.distinct} different texts in {rows} rows; if it names the row, "
             "list it under data.columns.id or data.columns.exclude"
         ]
+    if column.kind == "numeric":
+        told_apart = values.drop_nulls().cast(pl.Float32).n_unique()
+        if told_apart < _TOLD_APART * column.distinct:
+            return [
+                f"column {quote(column.name)} has {column.distinct} different numbers, of which single precision tells "
+                f"{told_apart} apart; subtract a constant first"
+            ]
     return []
 
 

@@ -63,9 +63,12 @@ def read_journal(path: Path) -> JournalContents:
     """
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    with storage_errors(path), os.fdopen(descriptor, "rb") as stream:
-        _refuse_unusual_file(path, os.fstat(stream.fileno()))
-        content = stream.read()
+    try:
+        _refuse_unusual_file(path, os.fstat(descriptor))
+        with storage_errors(path), os.fdopen(descriptor, "rb", closefd=False) as stream:
+            content = stream.read()
+    finally:
+        os.close(descriptor)
     return _parse(path, content)
 
 

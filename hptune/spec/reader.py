@@ -80,10 +80,10 @@ def read_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise ExperimentError([f"{path}: {(error.strerror or str(error)).lower()}"]) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ExperimentError([f"{path}: expected a file, got a folder or a device"])
     with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ExperimentError([f"{path}: expected a file, got a folder or a device"])
         content = stream.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ExperimentError([f"{path}: expected at most {MOST_BYTES} bytes, got more; an experiment is small"])
