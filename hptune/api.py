@@ -108,9 +108,11 @@ def _choose_folder(ground: Groundwork, options: SearchOptions) -> RunFolder:
 
 
 def _refuse_other_backends() -> None:
+    from hptune.data.formats import quote
+
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
-        raise UsageError(f"KERAS_BACKEND: expected tensorflow, got {backend!a}; unset it for hptune")
+        raise UsageError(f"KERAS_BACKEND: expected tensorflow, got {quote(backend)}; unset it for hptune")
 
 
 def report(run: str | None = None, runs: Path = DEFAULT_RUNS, fail_under: Sequence[str] = ()) -> Summary:

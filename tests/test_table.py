@@ -236,7 +236,7 @@ def test_numbers_too_close_for_single_precision_are_noted(ground: Lay) -> None:
     table = "x,churned\n" + "".join(f"{1700000000 + row},{'ab'[row % 2]}\n" for row in range(60))
 
     assert ground(table).dataset.notes == (
-        'column "x" has 60 different numbers, of which single precision tells 2 apart; subtract a constant first',
+        'column "x" has 60 different numbers, of which single precision tells 1 apart; subtract a constant first',
     )
 
 

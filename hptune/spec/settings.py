@@ -14,7 +14,8 @@ from hptune.spec.problems import show, suggest
 
 Kind = Literal["int", "float", "bool", "word", "embedding", "early_stopping", "class_weight"]
 
-# The names that Keras knows as keras.activations; a test compares them. glu is not among them: it halves the width.
+# The names that Keras knows as keras.activations; a test compares them. glu and threshold are not among them: the one
+# halves the width, the other needs arguments.
 ACTIVATIONS = (
     "celu",
     "elu",
@@ -46,7 +47,6 @@ ACTIVATIONS = (
     "swish",
     "tanh",
     "tanh_shrink",
-    "threshold",
 )
 
 

@@ -1,0 +1,182 @@
+"""Workers that die, hang on, or fail: nothing is taken along, and nobody is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hptune.errors import DataError, InternalError
+from hptune.interruption import Interruption
+from hptune.training.job import Fitted
+from hptune.training.workers import OnEpoch, WarmProcesses, WorkerTrainer
+from hptune.trial import Outcome, Proposal, Trial
+
+pytestmark = pytest.mark.tensorflow
+
+
+def square(number: int, on_epoch: OnEpoch) -> Fitted:
+    on_epoch(1, float(number))
+    return Fitted(Outcome.COMPLETED, "stand-in", score=float(number**2), epochs=1)
+
+
+def misbehave(number: int, on_epoch: OnEpoch) -> Fitted:
+    if number == 0:
+        print("about to fall", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if number == 1:
+        os._exit(0)
+    return square(number, on_epoch)
+
+
+def stumble(number: int, on_epoch: OnEpoch) -> Fitted:
+    raise KeyError("a fault of ours")
+
+
+def wait_long(number: int, on_epoch: OnEpoch) -> Fitted:
+    on_epoch(1, 0.0)
+    time.sleep(60)
+    return square(number, on_epoch)
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def refuse(number: int) -> int:
+    raise DataError("not this table")
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[WarmProcesses]:
+    with WarmProcesses(Interruption()) as warm:
+        yield warm
+
+
+def train(processes: WarmProcesses, function: Any, count: int, tmp_path: Path, workers: int = 2) -> list[Trial]:
+    def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
+        return function, (proposal.trial,), tmp_path / f"{proposal.trial}.txt"
+
+    trainer = WorkerTrainer(processes, workers, work, lambda *_: None, lambda: False)
+    proposals = (Proposal(number, {}, 1) for number in range(count))
+    return sorted(trainer.train(proposals, lambda *_: None), key=lambda trial: trial.number)
+
+
+def test_results_come_from_other_processes(processes: WarmProcesses, tmp_path: Path) -> None:
+    trials = train(processes, square, 6, tmp_path)
+
+    assert [trial.score for trial in trials] == [0, 1, 4, 9, 16, 25]
+    assert {trial.worker for trial in trials} == {0, 1}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_dies_takes_nothing_with_it(processes: WarmProcesses, tmp_path: Path) -> None:
+    trials = train(processes, misbehave, 4, tmp_path)
+
+    assert [trial.outcome.value for trial in trials] == ["crashed", "crashed", "completed", "completed"]
+    assert trials[0].message == "the worker ended: killed by SIGSEGV; it last printed: about to fall"
+    assert trials[1].message == "the worker ended: exit code 0 without a result"
+
+
+def test_a_fault_of_ours_is_no_failed_trial(processes: WarmProcesses, tmp_path: Path) -> None:
+    with pytest.raises(InternalError, match="a fault of ours"):
+        train(processes, stumble, 1, tmp_path)
+
+
+def test_an_attempt_is_on_record_before_it_begins(processes: WarmProcesses, tmp_path: Path) -> None:
+    log: list[str] = []
+
+    def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
+        log.append("work")
+        return square, (1,), tmp_path / "out.txt"
+
+    trainer = WorkerTrainer(processes, 1, work, lambda *_: log.append("epoch"), lambda: False)
+    for _ in trainer.train([Proposal(0, {}, 1)], lambda *_: log.append("start")):
+        log.append("end")
+
+    assert log == ["start", "work", "epoch", "end"]
+
+
+def test_a_request_to_stop_ends_what_is_under_way(processes: WarmProcesses, tmp_path: Path) -> None:
+    stopping: list[bool] = []
+
+    def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
+        return wait_long, (proposal.trial,), tmp_path / f"{proposal.trial}.txt"
+
+    trainer = WorkerTrainer(processes, 2, work, lambda *_: stopping.append(True), lambda: bool(stopping))
+    began = time.monotonic()
+
+    trials = list(trainer.train((Proposal(n, {}, 1) for n in range(9)), lambda *_: None))
+
+    assert {trial.outcome for trial in trials} == {Outcome.INTERRUPTED}
+    assert len(trials) == 2
+    assert time.monotonic() - began < 20
+
+
+def test_calls_return_values_and_errors_meant_for_the_user(processes: WarmProcesses, tmp_path: Path) -> None:
+    assert processes.call(double, 21, output=tmp_path / "out.txt") == 42
+    with pytest.raises(DataError, match="not this table"):
+        processes.call(refuse, 1, output=tmp_path / "out.txt")
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_workers import wait_long
+from hptune.interruption import Interruption
+from hptune.training.workers import WarmProcesses
+if __name__ == "__main__":
+    with WarmProcesses(Interruption()) as warm:
+        worker = warm.start(wait_long, (1,), Path("out.txt"))
+        worker.connection.recv()
+        print(worker.process.pid, flush=True)
+        worker.connection.recv()
+"""
+    (tmp_path / "parent.py").write_text(program)
+    parent = subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+
+    parent.kill()
+    parent.communicate()
+
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and is_alive(child):
+        time.sleep(0.05)
+    assert not is_alive(child)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{process}/stat")
+    # A process that ended but was not yet waited for by the system counts as ended.
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_the_parent_does_not_grow_over_two_hundred_trials(processes: WarmProcesses, tmp_path: Path) -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no /proc on this system to read the memory from")
+
+    def memory_mib() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    train(processes, square, 20, tmp_path)
+    before, files = memory_mib(), len(list(Path("/proc/self/fd").iterdir()))
+
+    trials = train(processes, square, 200, tmp_path)
+
+    assert len(trials) == 200
+    assert memory_mib() - before < 10
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files
