@@ -54,7 +54,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Validate an experiment and its data, and show what was decided; nothing is trained."""
-    from hptune import api, console
+    from hptune import api
+    from hptune.console import screen
 
     ground = api.check(config, overrides or ())
     if resolved:
@@ -64,9 +65,9 @@ def check(
 
     facts = gather_facts(ground)
     if as_json:
-        console.show_json(facts)
+        screen.show_json(facts)
     else:
-        console.show_check(console.out(), facts)
+        screen.show_check(screen.out(), facts)
 
 
 @app.command()
@@ -84,18 +85,24 @@ def search(
     fail_under: FailUnderOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print the log as well.")] = False,
 ) -> None:
     """Search, or go on with a search that was stopped; ends with ranked results and the best model on disk."""
-    from hptune import api, console
+    from hptune import api
+    from hptune.console import screen
+    from hptune.console.progress import choose_progress
     from hptune.report.summary import check_gates
+    from hptune.run.log import log_to_screen
 
+    if verbose:
+        log_to_screen()
     options = api.SearchOptions(run, runs, max_trials, workers, resume, fresh, tuple(overrides or ()))
 
-    summary = api.search(config, options, partial(console.choose_progress, as_json=as_json, quiet=quiet))
+    summary = api.search(config, options, partial(choose_progress, as_json=as_json, quiet=quiet))
     if as_json:
-        console.show_json(console.done_record(summary))
+        screen.show_json(screen.done_record(summary))
     if not quiet:
-        console.show_summary(console.aside() if as_json else console.out(), summary)
+        screen.show_summary(screen.aside() if as_json else screen.out(), summary)
     check_gates(summary, fail_under or ())
 
 
@@ -112,15 +119,16 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Tell about a run, also while it is under way."""
-    from hptune import api, console
+    from hptune import api
+    from hptune.console import screen
     from hptune.report.summary import check_gates
 
     summary = api.report(run, runs or api.DEFAULT_RUNS)
     form = "json" if as_json else form
     if trial is not None:
-        console.show_one_trial(summary, trial, form, output)
+        screen.show_one_trial(summary, trial, form, output)
     else:
-        console.show_report(summary, form, output)
+        screen.show_report(summary, form, output)
     check_gates(summary, fail_under or ())
 
 
@@ -135,15 +143,16 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict new rows: the id column if any, `prediction`, and a probability for each label."""
-    from hptune import api, console
+    from hptune import api
+    from hptune.console import screen
 
     if len(words) > 2:
         raise UsageError(f"predict: expected ARTIFACT_OR_RUN and DATA, got {len(words)} arguments")
     *source, data = words
     prediction = api.predict(source[0] if source else None, Path(data), runs or api.DEFAULT_RUNS)
     for note in prediction.notes:
-        console.say(console.aside(), f"warning: {note}", "yellow")
-    console.write_table(prediction.table, output, as_json=as_json)
+        screen.say(screen.aside(), f"warning: {note}", "yellow")
+    screen.write_table(prediction.table, output, as_json=as_json)
 
 
 def main() -> None:
@@ -153,9 +162,9 @@ def main() -> None:
     try:
         app()
     except HptuneError as error:
-        from hptune import console
+        from hptune.console import screen
 
-        console.show_error(error)
+        screen.show_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -164,8 +173,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the last place where a fault of ours can become one line
-        from hptune import console
+        from hptune.console import screen
         from hptune.run.log import save_traceback
 
-        console.show_error(save_traceback(error))
+        screen.show_error(save_traceback(error))
         sys.exit(1)

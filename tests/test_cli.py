@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hptune.console import PlainProgress, show_summary, table
+from hptune.console.progress import PlainProgress
+from hptune.console.screen import show_summary, table
 from hptune.leaderboard import rank
 from hptune.objective import Objective
 from hptune.report.markdown import to_markdown

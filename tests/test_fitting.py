@@ -17,9 +17,10 @@ from hptune.data.arrays import write_arrays
 from hptune.metrics import reported_metrics
 from hptune.objective import Objective
 from hptune.spec.settings import SETTINGS
-from hptune.training.fitting import Part, Predictor, fit, restore_model
+from hptune.training.fitting import fit, restore_model
 from hptune.training.job import Fitted, Job
 from hptune.training.optimizers import WarmupCosine, make_optimizer, shrink_kernels
+from hptune.training.predicting import Part, Predictor
 from hptune.trial import Outcome
 
 pytestmark = [

@@ -14,6 +14,13 @@ from hptune.errors import HptuneError, InternalError
 LOGGER = logging.getLogger("hptune")
 
 
+def log_to_screen() -> None:
+    """Let the log go to the error stream as well."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOGGER.addHandler(handler)
+
+
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Let the log go to a file, which is made when there is something to say, and turn faults of ours into one line.

@@ -6,7 +6,6 @@ What a user may write is exactly what stands here and in the table of settings; 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -14,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from hptune.objective import METRICS, Direction, Objective
-from hptune.space import Choice, Condition, Dimension, Float, Int, SearchSpace
+from hptune.space import SearchSpace
+from hptune.spec.conversion import parents_first, to_dimensions
 from hptune.spec.dimensions import Found, Written, parse
 from hptune.spec.problems import show, suggest
 from hptune.spec.settings import SETTINGS
@@ -219,10 +219,10 @@ class Experiment(Section):
             dimension
             for key, value in written.items()
             if value.varies
-            for dimension in _to_dimensions(key, value, self.most_blocks())
+            for dimension in to_dimensions(key, value, self.most_blocks())
         ]
         return SearchSpace(
-            tuple(_parents_first(dimensions)), constants, {key: setting.default for key, setting in SETTINGS.items()}
+            tuple(parents_first(dimensions)), constants, {key: setting.default for key, setting in SETTINGS.items()}
         )
 
     def most_blocks(self) -> int:
@@ -270,50 +270,6 @@ def _write_float(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
 
 
 _Dumper.add_representer(float, _write_float)
-
-
-def _to_dimensions(key: str, written: Written, most_blocks: int) -> Iterator[Dimension]:
-    when = tuple(to_condition(name, what) for name, what in written.when.items())
-    if not written.per_block:
-        yield _to_dimension(key, written, when)
-        return
-    for number in range(1, most_blocks + 1):
-        exists = Condition("model.blocks", min=number)
-        yield _to_dimension(f"{key}.{number}", written, (*when, exists))
-
-
-def _to_dimension(name: str, written: Written, when: tuple[Condition, ...]) -> Dimension:
-    if written.values is not None:
-        return Choice(name, written.values, when)
-    kind = Int if written.is_int else Float
-    return kind(name, written.min, written.max, written.step, written.log, when)
-
-
-def to_condition(name: str, what: Any) -> Condition:
-    """Read one entry of `when`: a value, a list of values, or {min, max}."""
-    if isinstance(what, Mapping):
-        return Condition(name, min=what.get("min"), max=what.get("max"))
-    values = tuple(what) if isinstance(what, list) else (what,)
-    setting = SETTINGS.get(name)
-    if setting is not None and setting.kind == "float":
-        values = tuple(float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values)
-    return Condition(name, values)
-
-
-def _parents_first(dimensions: list[Dimension]) -> Iterator[Dimension]:
-    """Order dimensions so that each stands behind those its conditions name, else as in the table."""
-    names = {dimension.name for dimension in dimensions}
-    waiting = list(dimensions)
-    placed: set[str] = set()
-    while waiting:
-        ready = next(
-            dimension
-            for dimension in waiting
-            if all(condition.name in placed or condition.name not in names for condition in dimension.when)
-        )
-        waiting.remove(ready)
-        placed.add(ready.name)
-        yield ready
 
 
 def is_finite_number(value: Any) -> bool:

@@ -104,7 +104,19 @@ def _apply(root: Node, override: str, faults: list[Fault]) -> Node:
         return root
     node, more = parse_text("--set", text, column=len(key) + 1, shown=override)
     faults.extend(more)
+    if names[:2] == ["data", "source"]:
+        node = _from_current_folder(node)
     return _replaced(root, names, Place(source, 0, 0, len(key)), node)
+
+
+def _from_current_folder(node: Node) -> Node:
+    """Make paths absolute: those of a file are relative to it, those of the command line to the current folder."""
+    if isinstance(node.value, dict):
+        entries = {name: Entry(entry.place, _from_current_folder(entry.node)) for name, entry in node.value.items()}
+        return Node(node.place, entries)
+    if isinstance(node.value, str) and not node.value.startswith("sklearn:"):
+        return Node(node.place, str(Path(node.value).absolute()), node.text)
+    return node
 
 
 def _replaced(node: Node, names: Sequence[str], place: Place, value: Node) -> Node:

@@ -79,7 +79,7 @@ def show(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         cut = value if len(value) <= _SHOWN_VALUE else value[: _SHOWN_VALUE - 3] + "..."
-        return f'"{inert(cut)}"'
+        return '"' + inert(cut.replace("\t", "\\t")) + '"'
     if isinstance(value, dict):
         return "a map"
     if isinstance(value, list | tuple):
