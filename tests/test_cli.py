@@ -111,6 +111,15 @@ def test_what_the_data_contradicts_is_shown_at_its_line(override: str, expected:
     assert "--set:1:" in done.stderr
 
 
+def test_paths_of_overrides_are_relative_to_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_bytes((ROOT / "configs" / "data" / "customers.csv").read_bytes())
+    config = ROOT / "configs" / "customers.yaml"
+
+    assert hptune("check", config, "--set", "data.source=mine.csv", folder=tmp_path).stdout.startswith("customers:")
+    gone = hptune("check", config, "--set", "data.source=gone.csv", folder=tmp_path, code=2).stderr
+    assert gone == f"error: {tmp_path}/gone.csv: no such file\n"
+
+
 def test_classification_settings_are_refused_for_a_regression() -> None:
     done = hptune("check", "configs/diabetes.yaml", "--set", "training.label_smoothing=0.1", code=2)
 

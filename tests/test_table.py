@@ -282,6 +282,37 @@ def test_a_missing_file_offers_the_nearest(ground: Lay, tmp_path: Path) -> None:
         lay_groundwork(config)
 
 
+def test_parts_may_have_files_of_their_own_and_the_rest_is_split(ground: Lay, tmp_path: Path) -> None:
+    from hptune.data.split import split_rows
+
+    lay = ground()
+    (tmp_path / "test.csv").write_text("churned,city,grade,income,age,id\nyes,Bern,1,5,6,7\nno,Como,2,1,2,8\n")
+    config = tmp_path / "experiment.yaml"
+    config.write_text(config.read_text().replace("table.csv", "{train: table.csv, test: test.csv}"))
+    from hptune.groundwork import lay_groundwork
+
+    dataset = lay_groundwork(config, ("data.split.validation=0.34",)).dataset
+    split = split_rows(dataset, lay_groundwork(config, ("data.split.validation=0.34",)).experiment.data.split)
+
+    assert lay.dataset.frame.height == 6
+    assert list(split.test) == [6, 7]
+    assert (len(split.train), len(split.validation)) == (3, 3)
+    assert dataset.frame["age"][6] == 6
+    assert [file.name for file in dataset.files] == ["table.csv", "test.csv"]
+
+
+def test_a_file_without_a_column_of_the_training_file_is_refused(ground: Lay, tmp_path: Path) -> None:
+    from hptune.groundwork import lay_groundwork
+
+    ground()
+    (tmp_path / "test.csv").write_text("churned,city\nyes,Bern\n")
+    config = tmp_path / "experiment.yaml"
+    config.write_text(config.read_text().replace("table.csv", "{train: table.csv, test: test.csv}"))
+
+    with pytest.raises(DataError, match=r'columns of the training file, missing "id", "age", "income", "grade"'):
+        lay_groundwork(config)
+
+
 def test_other_separators_are_read_when_stated(ground: Lay) -> None:
     assert ground(TABLE.replace(",", ";"), data='  separator: ";"\n').dataset.frame.height == 6
     assert ground(TABLE.replace(",", "\t"), name="table.tsv").dataset.frame.height == 6

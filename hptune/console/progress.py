@@ -17,6 +17,9 @@ from hptune.report.words import format_duration, format_number
 from hptune.trial import Outcome, Proposal, Trial
 
 
+_BAR_WIDTH = 60
+
+
 class Progress:
     """What every way of showing progress keeps count of."""
 
@@ -128,7 +131,8 @@ class LiveProgress(Progress):
         counts = f"{self._describe_count()} done, {len(self._running)} running; {self._describe_best()}; "
         lines: list[RenderableType] = [Text(counts + self._describe_time(), overflow="ellipsis", no_wrap=True)]
         if self._total:
-            lines.append(ProgressBar(total=self._total, completed=self._done, width=60))
+            # The bar does not end its line; an empty text does.
+            lines += [ProgressBar(total=self._total, completed=self._done, width=_BAR_WIDTH), Text("")]
         for number, state in sorted(self._running.items()):
             lines.append(Text(f"  trial {number}: {state}", style="dim", overflow="ellipsis", no_wrap=True))
         return Group(*lines)
