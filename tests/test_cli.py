@@ -117,7 +117,7 @@ def test_paths_of_overrides_are_relative_to_the_current_folder(tmp_path: Path) -
 
     assert hptune("check", config, "--set", "data.source=mine.csv", folder=tmp_path).stdout.startswith("customers:")
     gone = hptune("check", config, "--set", "data.source=gone.csv", folder=tmp_path, code=2).stderr
-    assert gone == f"error: {tmp_path}/gone.csv: no such file\n"
+    assert gone == f"error: {tmp_path}/gone.csv: no such file; did you mean mine.csv?\n"
 
 
 def test_classification_settings_are_refused_for_a_regression() -> None:

@@ -16,7 +16,6 @@ from hptune.report.machine import trial_record
 from hptune.report.words import format_duration, format_number
 from hptune.trial import Outcome, Proposal, Trial
 
-
 _BAR_WIDTH = 60
 
 

@@ -26,6 +26,8 @@ _BYTE_ORDER_MARKS = {
     b"\x1f\x8b": "a gzip archive",
     b"PK": "a zip archive",
 }
+# Ten thousand columns with long names.
+_LONGEST_HEADER = 4 << 20
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -106,7 +108,7 @@ def _row_at(content: bytes, offset: int) -> int:
 
 def _reader(content: bytes, separator: str) -> Any:
     csv.field_size_limit(1 << 30)
-    return csv.reader(io.StringIO(content.decode("utf-8"), newline=""), delimiter=separator)
+    return csv.reader(io.StringIO(content.decode("utf-8", errors="ignore"), newline=""), delimiter=separator)
 
 
 def _last_row(content: bytes, separator: str) -> int:
@@ -119,7 +121,7 @@ def _last_row(content: bytes, separator: str) -> int:
 
 
 def _read_header(path: Path, content: bytes, separator: str) -> list[str]:
-    names: list[str] = next(_reader(content, separator), [])
+    names: list[str] = next(_reader(content[:_LONGEST_HEADER], separator), [])
     if not any(names):
         raise DataError(f"{path}: row 1: expected column names, got an empty row")
     if len(names) == 1:

@@ -109,10 +109,14 @@ def _cure(value: str) -> str:
 
 def to_numbers(texts: pl.Series) -> pl.Series:
     """Read text as numbers; null where it is none. Words for infinity and not-a-number are text."""
-    stripped = texts.str.strip_chars()
-    numbers = stripped.cast(pl.Float64, strict=False)
-    is_word = stripped.str.contains(r"(?i)[in]").fill_null(value=False)
-    return numbers.set(is_word, None)
+    numbers = texts.cast(pl.Float64, strict=False)
+    if numbers.null_count() > texts.null_count():
+        numbers = texts.str.strip_chars().cast(pl.Float64, strict=False)
+    # A number that is too large reads as infinity too; only words have letters such as these.
+    is_odd = ~numbers.is_finite().fill_null(value=True)
+    if not is_odd.any():
+        return numbers
+    return numbers.set(is_odd & texts.str.contains(r"(?i)[in]").fill_null(value=False), None)
 
 
 def _unusable(numbers: pl.Series, texts: pl.Series | None) -> str | None:

@@ -33,6 +33,7 @@ _IDENTIFIER_SHARE = 0.9
 _IDENTIFIER_ROWS = 50
 # Networks compute in single precision; below this share of distinct numbers something is lost.
 _TOLD_APART = 0.99
+_NARROW = 1e-2
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def _notes_on(column: Column, values: pl.Series) -> list[str]:
             f"column {quote(column.name)} has {column.distinct} different texts in {rows} rows; if it names the row, "
             "list it under data.columns.id or data.columns.exclude"
         ]
-    if column.kind == "numeric":
+    if column.kind == "numeric" and _is_narrow(values):
         told_apart = values.drop_nulls().cast(pl.Float32).n_unique()
         if told_apart < _TOLD_APART * column.distinct:
             return [
@@ -249,6 +250,14 @@ def _notes_on(column: Column, values: pl.Series) -> list[str]:
                 f"{told_apart} apart; subtract a constant first"
             ]
     return []
+
+
+def _is_narrow(values: pl.Series) -> bool:
+    """Tell whether a column spans so little of its size that single precision could matter; cheaper than counting."""
+    low, high = values.min(), values.max()
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    return high - low < max(abs(low), abs(high)) * _NARROW
 
 
 def _given_parts(spec: DataSpec, raw: _Raw, faults: list[str]) -> npt.NDArray[np.int8]:
