@@ -18,7 +18,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -p no:xdist -q tests/test_architecture.py
+	$(BIN)/python -m pytest -n 0 tests/test_architecture.py
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/against_keras_tuner.py

@@ -55,8 +55,11 @@ def gather_facts(ground: Groundwork) -> dict[str, Any]:
 def _describe_plan(ground: Groundwork) -> str:
     strategy = ground.experiment.strategy
     count = ground.count
-    space = "infinitely many configurations" if count is None else f"{count} configurations"
-    will = f"{strategy.name} with seed {strategy.seed} will train {ground.planned_trials} trials"
+    is_endless = any(dimension.finite_values() is None for dimension in ground.space.dimensions)
+    many = "infinitely many configurations" if is_endless else "more configurations than are worth counting"
+    space = many if count is None else f"{count} configurations"
+    trials = "all of them" if ground.planned_trials is None else f"{ground.planned_trials} trials"
+    will = f"{strategy.name} with seed {strategy.seed} will train {trials}"
     return f"{space}; {will}, at most {ground.experiment.budget.max_attempts} attempts each; engine: keras"
 
 

@@ -28,7 +28,12 @@ _LINEAR_ITERATIONS = 1000
 
 
 def score_test_rows(
-    artifact: Path, about: Description, columns: Sequence[Column], train: pl.DataFrame, test: pl.DataFrame
+    artifact: Path,
+    about: Description,
+    columns: Sequence[Column],
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    scale: float,
 ) -> dict[str, dict[str, float]]:
     """Score the artifact and two simple predictors on the test rows.
 
@@ -38,6 +43,7 @@ def score_test_rows(
         columns: Its inputs.
         train: Training rows, with the target.
         test: Test rows, with the target.
+        scale: By which a regression target is divided in training; `loss` is in those units.
 
     Returns:
         Metrics by predictor: `test` for the artifact, then `majority` or `mean`, and `linear`.
@@ -45,7 +51,7 @@ def score_test_rows(
     truth = encode_target(test, about.target, about.labels)
 
     def score(predictions: npt.NDArray[Any]) -> dict[str, float]:
-        return reported_metrics(about.task, truth, predictions, about.positive)
+        return reported_metrics(about.task, truth, predictions, about.positive, scale)
 
     simple = predict_simply(about, columns, train, test)
     own = predict_rows(artifact, test, about.columns)

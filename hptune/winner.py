@@ -70,7 +70,8 @@ def deliver(delivery: Delivery, folder: RunFolder, processes: WarmProcesses, rec
     if len(delivery.split.test):
         columns = delivery.ground.dataset.columns
         train, test = frame[delivery.split.train], frame[delivery.split.test]
-        scores = processes.call(_score, model, about, columns, train, test, output=output)
+        scale = delivery.job.target_scale[1] if delivery.job.target_scale else 1.0
+        scores = processes.call(_score, model, about, columns, train, test, scale, output=output)
         recorder.look_at_test("search", delivery.trial.number, describe_file(model, f"best/{MODEL}"))
     write_text(folder.best / "hyperparameters.yaml", hyperparameters_yaml(delivery.job.settings))
     write_text(folder.best / "metrics.json", json.dumps(_metrics(delivery, scores), indent=1) + "\n")
@@ -138,7 +139,7 @@ def _check(path: Path, rows: pl.DataFrame, columns: tuple[tuple[str, str], ...],
     check_parity(path, rows, columns, expected)
 
 
-def _score(path: Path, about: Description, *frames: Any) -> dict[str, dict[str, float]]:
+def _score(path: Path, about: Description, *given: Any) -> dict[str, dict[str, float]]:
     from hptune.verdict import score_test_rows
 
-    return score_test_rows(path, about, *frames)
+    return score_test_rows(path, about, *given)

@@ -50,6 +50,12 @@ def test_each_config_runs_to_the_end(config: Path, tmp_path: Path) -> None:
     metrics = json.loads((run / "best" / "metrics.json").read_text())
     assert metrics["trial"] == int(rows[0]["trial"])
     assert metrics["validation"][metrics["objective"]["metric"]] == float(rows[0]["score"])
+    if "mse" in metrics["test"]:
+        # In every part the loss is the squared error in the same standardized units.
+        scales = [
+            scores["mse"] / scores["loss"] for scores in (metrics["test"], metrics["validation"], metrics["train"])
+        ]
+        assert scales == pytest.approx([scales[0]] * 3)
     assert set(metrics["baselines"]) in ({"majority", "linear"}, {"mean", "linear"})
     assert not (run / "arrays").exists()
     assert not list(run.rglob("*.part"))
