@@ -24,7 +24,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/against_keras_tuner.py
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), "hptune needs Python 3.11 to 3.13, this is %s" % sys.version'
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hptune needs Python 3.11 to 3.13, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: requirements.lock pyproject.toml | $(BIN)/python

@@ -49,7 +49,7 @@ class Session:
         self._interruption = interruption
         self._materials = Materials(ground, folder)
         budget = ground.experiment.budget
-        self._budget = Budget(budget.max_trials, budget.max_attempts)
+        self.budget = Budget(budget.max_trials, budget.max_attempts)
 
     def search(self, processes: WarmProcesses, observe: MakeObserver) -> Summary:
         """Train until the budget is used, then deliver the best model.
@@ -133,10 +133,10 @@ class Session:
 
     def _is_finished(self, history: History) -> bool:
         """Tell whether nothing is left to train; a larger budget extends a run."""
-        done = history.finished(self._budget.max_attempts)
+        done = history.finished(self.budget.max_attempts)
         if history.stop is None or len(done) < len(history.proposals):
             return False
-        limit = self._budget.max_trials
+        limit = self.budget.max_trials
         is_exhausted = history.stop["reason"].startswith("space exhausted")
         return is_exhausted or (limit is not None and len(done) >= limit)
 
@@ -148,13 +148,13 @@ class Session:
         strategy_spec = ground.experiment.strategy
         options = strategy_spec.model_dump(exclude={"name", "seed"})
         strategy = create_strategy(strategy_spec.name, options, ground.space, ground.objective, strategy_spec.seed)
-        finished = tuple(history.finished(self._budget.max_attempts).values())
+        finished = tuple(history.finished(self.budget.max_attempts).values())
         past = Past(tuple(history.proposals.values()), finished, tuple(history.attempts.items()))
         is_stopping = self._interruption.is_requested
         try:
             with observe(ground.objective, ground.planned_trials, finished) as observer:
                 trainer = WorkerTrainer(processes, self._workers, self._work, observer.epoch, is_stopping)
-                reason = Tuner(strategy, recorder, observer, self._budget, past).run(trainer, is_stopping)
+                reason = Tuner(strategy, recorder, observer, self.budget, past).run(trainer, is_stopping)
         finally:
             self._write_tables()
         recorder.clear()
