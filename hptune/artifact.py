@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 import tensorflow as tf
 
-from hptune.data.graph import prepare, raw_inputs
+from hptune.data.graph import numbered_names, own_names, prepare, raw_inputs
 from hptune.data.preparation import Preparation
 from hptune.description import ENTRY, Description
 from hptune.errors import ArtifactError
@@ -45,12 +45,13 @@ def build_artifact(job: Job, weights: Path, preparation: Mapping[str, Any], path
         about: Stored beside the network.
     """
     prepared = Preparation.from_dict(preparation)
-    inputs = raw_inputs(prepared)
-    numeric, codes = prepare(prepared, inputs)
-    parts = {"numeric": numeric, "codes": codes}
     network = restore_model(job, weights)
-    output = network({name: tensor for name, tensor in parts.items() if tensor is not None})
-    model = keras.Model(inputs, _in_user_units(output, job), name="hptune")
+    try:
+        model = _assemble(prepared, network, job, own_names(prepared))
+    except ValueError as error:
+        if "names should be unique" not in str(error):
+            raise
+        model = _assemble(prepared, network, job, numbered_names(prepared))
     # Keras wants its own ending.
     temporary = path.with_name(f"{path.stem}{TEMPORARY_SUFFIX}.keras")
     model.save(temporary)
@@ -59,6 +60,14 @@ def build_artifact(job: Job, weights: Path, preparation: Mapping[str, Any], path
     with temporary.open("rb") as source:
         write_file(path, lambda stream: shutil.copyfileobj(source, stream))
     temporary.unlink()
+
+
+def _assemble(prepared: Preparation, network: keras.Model, job: Job, names: Mapping[str, str]) -> keras.Model:
+    inputs = raw_inputs(prepared, names)
+    numeric, codes = prepare(prepared, inputs)
+    parts = {"numeric": numeric, "codes": codes}
+    output = network({name: tensor for name, tensor in parts.items() if tensor is not None})
+    return keras.Model(inputs, _in_user_units(output, job), name="hptune")
 
 
 def _in_user_units(output: Any, job: Job) -> Any:

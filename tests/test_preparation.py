@@ -116,7 +116,7 @@ ODD_NAMES = ["a/b", " x ", "[/x]", "naïve ☃", "n" * 300, "x.y", "numeric", "c
 def test_keras_prepares_as_numpy_does_in_a_process_without_hptune(way: str, tmp_path: Path) -> None:
     import keras
 
-    from hptune.data.graph import prepare, raw_inputs
+    from hptune.data.graph import own_names, prepare, raw_inputs
 
     generator = np.random.default_rng(0)
     values = generator.normal(1.7e6, 3.0, (60, 4))
@@ -132,7 +132,7 @@ def test_keras_prepares_as_numpy_does_in_a_process_without_hptune(way: str, tmp_
     preparation = fit_preparation(whole.slice(0, 40), columns, way)
     rows = whole.slice(30).with_columns(pl.lit("never seen").alias(texts[0]), pl.lit(None, pl.String).alias(texts[1]))
     rows = rows.with_columns(pl.Series(names[0], [None, *rows[names[0]][1:]], dtype=pl.Float64))
-    inputs = raw_inputs(preparation)
+    inputs = raw_inputs(preparation, own_names(preparation))
     numeric, codes = prepare(preparation, inputs)
     keras.Model(inputs, [numeric, codes]).save(tmp_path / "model.keras")
     expected_numeric, expected_codes = preparation.transform(rows)

@@ -282,6 +282,20 @@ def test_predict_takes_unseen_categories_and_gaps_and_keeps_the_id(undisturbed: 
     )
 
 
+def test_columns_may_be_called_as_layers_are(tmp_path: Path) -> None:
+    header = "network,cast,where,codes_1,a/b,target\n"
+    rows = [f"{n % 7},{n},{'xyz'[n % 3]},{'ab'[n % 2]},{n % 5},{'ny'[n % 2]}\n" for n in range(60)]
+    (tmp_path / "table.csv").write_text(header + "".join(rows))
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ndata: {source: table.csv, target: target}\nobjective: {metric: accuracy, direction: max}\n"
+        "strategy: {name: random}\nbudget: {max_trials: 1}\ntraining: {epochs: 2}\n"
+    )
+
+    hptune("search", "x.yaml", folder=tmp_path)
+
+    assert len(hptune("predict", "x", "table.csv", folder=tmp_path).stdout.splitlines()) == 61
+
+
 def test_predict_names_missing_columns_and_bad_cells(undisturbed: Path, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("region,Age,income,visits,plan\n102,40,much,2,plus\n")
 

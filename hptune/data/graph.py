@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,23 +11,31 @@ import numpy as np
 from hptune.data.preparation import Numbers, Preparation
 
 
-def raw_inputs(preparation: Preparation) -> dict[str, Any]:
-    """Make one input for each raw column, by its name.
+def own_names(preparation: Preparation) -> dict[str, str]:
+    """Name each input as its column, but for slashes, which Keras does not take."""
+    return {column: column if "/" not in column else number for column, number in numbered_names(preparation).items()}
+
+
+def numbered_names(preparation: Preparation) -> dict[str, str]:
+    """Name the inputs by number, where a column is called as a layer or an operation of the network is."""
+    columns = [*(column.name for column in preparation.numbers), *preparation.vocabularies]
+    return {column: f"raw_column_{number}" for number, column in enumerate(columns, start=1)}
+
+
+def raw_inputs(preparation: Preparation, names: Mapping[str, str]) -> dict[str, Any]:
+    """Make one input for each raw column.
+
+    Args:
+        preparation: Whose columns.
+        names: Of the inputs, by column; the model takes a dict by column whatever they are.
 
     Returns:
         (rows, 1) each: float32 for numbers with NaN as missing, because `predict` makes single precision of whatever it
         is given; strings for categories with "" as missing.
     """
-    names = [column.name for column in preparation.numbers]
-    inputs = {name: keras.Input((1,), dtype="float32", name=_safe(name, i)) for i, name in enumerate(names)}
-    for index, name in enumerate(preparation.vocabularies, start=len(names)):
-        inputs[name] = keras.Input((1,), dtype="string", name=_safe(name, index))
-    return inputs
-
-
-def _safe(name: str, index: int) -> str:
-    """Return a name that Keras takes for an input: the column's own where it has no slash."""
-    return name if "/" not in name else f"column_{index}"
+    kinds = {column.name: "float32" for column in preparation.numbers}
+    kinds |= dict.fromkeys(preparation.vocabularies, "string")
+    return {column: keras.Input((1,), dtype=kind, name=names[column]) for column, kind in kinds.items()}
 
 
 def prepare(preparation: Preparation, inputs: dict[str, Any]) -> tuple[Any | None, Any | None]:

@@ -1,11 +1,14 @@
 """The pieces of a network: joined inputs, dense blocks, residual connections.
 
-Weights and dropout masks depend on the seed and on nothing else: each layer takes the next number of a `Seeds` counter.
+Weights and dropout masks depend on the seed and on nothing else: each layer takes the next number of a `Seeds` counter,
+and masks are counted apart, so that networks that differ in dropout only begin with equal weights.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,16 +35,42 @@ class Inputs:
 
 
 class Seeds:
-    """Hands out one seed a layer, in the order of building."""
+    """Hands out seeds in the order of building: one for the weights of each layer, one for the masks of each dropout.
+
+    >>> seeds, other = Seeds(1), Seeds(1)
+    >>> mask = other.next_mask()
+    >>> seeds.next_weights() == other.next_weights() != mask
+    True
+    """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._count = 0
+        self._weights = 0
+        self._masks = 0
 
-    def next(self) -> int:
-        """Return the next layer's seed."""
-        self._count += 1
-        return (self._seed + self._count * _SEED_STRIDE) % _SEED_LIMIT
+    def next_weights(self) -> int:
+        """Return the seed of the next layer's initial weights."""
+        self._weights += 1
+        return (self._seed + self._weights * _SEED_STRIDE) % _SEED_LIMIT
+
+    def next_mask(self) -> int:
+        """Return the seed of the next place of a dropout; a place takes one whether or not its share is zero."""
+        self._masks += 1
+        # Downwards, so that no mask is drawn from the numbers that a kernel was drawn from.
+        return (self._seed - self._masks * _SEED_STRIDE) % _SEED_LIMIT
+
+
+@contextmanager
+def named_faults(layer: str) -> Iterator[None]:
+    """Say which layer it is that Keras refuses to build.
+
+    Raises:
+        ValueError: In place of the ValueError or TypeError of Keras, with the layer's name before its message.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{layer}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -56,7 +85,7 @@ class Penalties:
         return keras.layers.Dense(
             units,
             use_bias=use_bias,
-            kernel_initializer=keras.initializers.GlorotUniform(seeds.next()),
+            kernel_initializer=keras.initializers.GlorotUniform(seeds.next_weights()),
             kernel_regularizer=keras.regularizers.L2(self.kernel) if self.kernel else None,
             bias_regularizer=keras.regularizers.L2(self.bias) if self.bias and use_bias else None,
             name=name,
@@ -90,6 +119,11 @@ class Block:
             He et al., "Deep Residual Learning for Image Recognition", 2016, eq. 1; where widths differ the shortcut is
             a linear projection, eq. 2. Ioffe and Szegedy, "Batch Normalization", 2015. Srivastava et al., "Dropout",
             2014.
+
+        Example:
+            >>> block = Block(units=8, activation="relu", batch_norm="before", dropout=0.1, residual=True)
+            >>> block(keras.Input((3,)), Penalties(kernel=0.0, bias=0.0), Seeds(1), "block_1").shape
+            (None, 8)
         """
         shortcut = x
         x = penalties.dense(self.units, seeds, f"{name}_dense")(x)
@@ -98,8 +132,9 @@ class Block:
         x = keras.layers.Activation(self.activation, name=f"{name}_activation")(x)
         if self.batch_norm == "after":
             x = keras.layers.BatchNormalization(name=f"{name}_batch_norm")(x)
+        mask = seeds.next_mask()
         if self.dropout:
-            x = keras.layers.Dropout(self.dropout, seed=seeds.next(), name=f"{name}_dropout")(x)
+            x = keras.layers.Dropout(self.dropout, seed=mask, name=f"{name}_dropout")(x)
         if not self.residual:
             return x
         if shortcut.shape[-1] != self.units:
@@ -124,6 +159,9 @@ def encode_column(codes: Any, index: int, size: int, categorical: str, width: in
 
     Input shape: (rows, columns) whole numbers. Output shape: (rows, size - 1) one-hot, or (rows, width) embedded.
     Code 0, a category never seen in training, is all zeros either way and stays so: no row of training has it.
+
+    >>> encode_column(keras.Input((2,), dtype="int32"), 1, 5, "embedding", "auto", Seeds(1)).shape
+    (None, 4)
     """
     column = codes[:, index]
     if categorical == "one_hot":
@@ -131,7 +169,7 @@ def encode_column(codes: Any, index: int, size: int, categorical: str, width: in
     embedding = keras.layers.Embedding(
         size,
         embedding_width(size, width),
-        embeddings_initializer=keras.initializers.RandomUniform(seed=seeds.next()),
+        embeddings_initializer=keras.initializers.RandomUniform(seed=seeds.next_weights()),
         name=f"embedding_{index + 1}",
     )
     embedded = embedding(column)

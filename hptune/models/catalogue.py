@@ -27,5 +27,8 @@ def build_model(settings: Mapping[str, Any], inputs: Inputs, outputs: int, seed:
     Returns:
         A model from `numeric` (rows, features) and `codes` (rows, categorical columns), whichever exist, to (rows,
         outputs) logits or standardized values, without an output activation.
+
+    Raises:
+        ValueError: If the network cannot be built; the message names the layer.
     """
     return MODEL_TYPES[settings["model.type"]](settings, inputs, outputs, seed)

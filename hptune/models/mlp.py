@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from hptune.models.blocks import Block, Inputs, Penalties, Seeds, encode_column
+from hptune.models.blocks import Block, Inputs, Penalties, Seeds, encode_column, named_faults
 
 
 def build_mlp(settings: Mapping[str, Any], inputs: Inputs, outputs: int, seed: int) -> keras.Model:
@@ -23,6 +23,9 @@ def build_mlp(settings: Mapping[str, Any], inputs: Inputs, outputs: int, seed: i
     Returns:
         As `build_model` says.
 
+    Raises:
+        ValueError: If Keras refuses a layer; the message begins with its name.
+
     Example:
         >>> settings = {
         ...     "model.type": "mlp", "model.input_batch_norm": True, "model.input_dropout": 0.0, "model.blocks": 1,
@@ -37,8 +40,9 @@ def build_mlp(settings: Mapping[str, Any], inputs: Inputs, outputs: int, seed: i
     seeds = Seeds(seed)
     penalties = Penalties(settings["model.l2"], settings["model.bias_l2"])
     given, x = _join_inputs(settings, inputs, seeds)
+    mask = seeds.next_mask()
     if settings["model.input_dropout"]:
-        x = keras.layers.Dropout(settings["model.input_dropout"], seed=seeds.next(), name="input_dropout")(x)
+        x = keras.layers.Dropout(settings["model.input_dropout"], seed=mask, name="input_dropout")(x)
     for number in range(1, settings["model.blocks"] + 1):
         block = Block(
             units=settings.get(f"model.units.{number}", settings["model.units"]),
@@ -47,8 +51,11 @@ def build_mlp(settings: Mapping[str, Any], inputs: Inputs, outputs: int, seed: i
             dropout=settings.get(f"model.dropout.{number}", settings["model.dropout"]),
             residual=settings["model.residual"],
         )
-        x = block(x, penalties, seeds, name=f"block_{number}")
-    return keras.Model(given, penalties.dense(outputs, seeds, "output")(x), name="network")
+        with named_faults(f"block_{number}"):
+            x = block(x, penalties, seeds, name=f"block_{number}")
+    with named_faults("output"):
+        output = penalties.dense(outputs, seeds, "output")(x)
+    return keras.Model(given, output, name="network")
 
 
 def _join_inputs(settings: Mapping[str, Any], inputs: Inputs, seeds: Seeds) -> tuple[dict[str, Any], Any]:

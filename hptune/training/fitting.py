@@ -56,13 +56,13 @@ def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
     """
     configure_runtime()
     arrays = open_arrays(job.arrays)
-    train, validation = Part(arrays, "train"), Part(arrays, "validation")
     try:
+        train, validation = Part(arrays, "train"), Part(arrays, "validation")
         model = _build(job)
     except (ValueError, TypeError) as error:
         return Fitted(Outcome.INFEASIBLE, ENGINE, message=f"the model cannot be built: {str(error)[:_SHOWN_ERROR]}")
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, message="the model does not fit into memory")
+        return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, message="rows and model do not fit into memory")
     watch = _Watch(job, model, train, validation, on_epoch)
     weights = sum(math.prod(variable.shape) for variable in model.weights)
     try:
@@ -116,6 +116,8 @@ def _train(job: Job, model: keras.Model, train: Part, watch: _Watch) -> None:
     steps = math.ceil(train.rows / settings["training.batch_size"])
     optimizer = make_optimizer(settings, steps)
     model.compile(optimizer, loss=_make_loss(job), jit_compile=False, steps_per_execution=steps)
+    # Variables that come into being while TensorFlow traces make it trace the whole step twice.
+    optimizer.build(model.trainable_variables)
     shrink_kernels(model, optimizer, settings["model.l1"])
     model.fit(
         _batches(job, train),

@@ -42,7 +42,10 @@ class Predictor:
 
     def __init__(self, model: keras.Model, job: Job) -> None:
         self._job = job
-        self._step = tf.function(lambda inputs: self._in_user_units(model(inputs, training=False)), jit_compile=False)
+        # Nothing here branches on a tensor, and AutoGraph warns of what it cannot translate.
+        self._step = tf.function(
+            lambda inputs: self._in_user_units(model(inputs, training=False)), jit_compile=False, autograph=False
+        )
 
     def __call__(self, part: Part) -> Floats:
         """Predict all rows of a part.
@@ -66,7 +69,7 @@ class Predictor:
                 mean, scale = self._job.target_scale
                 return tf.squeeze(output, -1) * scale + mean
             case "binary":
-                positive = tf.sigmoid(output)
-                return tf.concat([1.0 - positive, positive], -1)
+                # 1 - sigmoid(x) is exactly 0 from x = 17 on, which the log loss would take for certainty.
+                return tf.concat([tf.sigmoid(-output), tf.sigmoid(output)], -1)
             case _:
                 return tf.nn.softmax(output)

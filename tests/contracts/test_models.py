@@ -80,6 +80,23 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_dropout_changes_no_initial_weights() -> None:
+    without = build(blocks=3, units=8).get_weights()
+    with_some = build(blocks=3, units=8, input_dropout=0.2, **{"dropout.1": 0.1, "dropout.3": 0.4}).get_weights()
+
+    assert all(np.array_equal(a, b) for a, b in zip(without, with_some, strict=True))
+
+
+def test_masks_differ_between_places_and_do_not_depend_on_each_other() -> None:
+    def masks(**settings: float) -> dict[str, int]:
+        layers = build(blocks=2, units=8, **settings).layers
+        return {layer.name: layer.seed for layer in layers if isinstance(layer, keras.layers.Dropout)}
+
+    every = masks(input_dropout=0.2, dropout=0.2)
+    assert len(set(every.values())) == 3
+    assert masks(**{"dropout.2": 0.2}) == {"block_2_dropout": every["block_2_dropout"]}
+
+
 def test_no_two_layers_share_their_initial_weights() -> None:
     model = build(NUMBERS, outputs=8, blocks=3, units=8)
     kernels = [layer.kernel.numpy() for layer in model.layers if isinstance(layer, keras.layers.Dense)][1:]
@@ -124,6 +141,11 @@ def test_each_setting_changes_the_network() -> None:
     assert build(NUMBERS, bias_l2=0.5).get_layer("block_1_dense").bias_regularizer.l2 == pytest.approx(0.5)
     assert build(NUMBERS, activation="tanh").get_layer("block_1_activation").activation is keras.activations.tanh
     assert build(WORDS, categorical="embedding", embedding=3).get_layer("embedding_1").output_dim == 3
+
+
+def test_a_network_that_keras_refuses_names_the_layer() -> None:
+    with pytest.raises(ValueError, match=r"^block_2: Received an invalid value for `units`"):
+        build(NUMBERS, blocks=3, **{"units.2": 0})
 
 
 def test_a_residual_block_projects_where_widths_differ_and_only_there() -> None:
