@@ -24,7 +24,7 @@ from hptune.spec.problems import Fault, Place, Source, render, show, suggest
 from hptune.spec.reader import Entry, Node, parse_bytes, parse_text, read_file
 from hptune.spec.settings import SETTINGS
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperime
     for override in overrides:
         root = _apply(root, override, faults)
     plain = root.plain()
-    found: list[tuple[Path_, str]] = []
+    found: list[tuple[KeyPath, str]] = []
     try:
         experiment = Experiment.model_validate(plain)
     except ValidationError as error:
@@ -132,7 +132,7 @@ def _replaced(node: Node, names: Sequence[str], place: Place, value: Node) -> No
     return Node(node.place, entries)
 
 
-def _locate(root: Node, path: Path_, message: str) -> Fault:
+def _locate(root: Node, path: KeyPath, message: str) -> Fault:
     """Find the place of a path; what is missing is placed at its nearest parent."""
     node, place, known = root, root.place, []
     for index, name in enumerate(path):
@@ -150,7 +150,7 @@ def _locate(root: Node, path: Path_, message: str) -> Fault:
     return Fault(place, ".".join(known), message)
 
 
-def _translate(error: ValidationError) -> Iterator[tuple[Path_, str]]:
+def _translate(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
     """Turn pydantic's findings into paths of keys and sentences."""
     for item in error.errors(include_url=False):
         path = _without_tags(item["loc"])
@@ -188,7 +188,7 @@ _TYPES = {
 }
 
 
-def _sentence(kind: str, path: Path_, given: Any, context: Mapping[str, Any]) -> str:
+def _sentence(kind: str, path: KeyPath, given: Any, context: Mapping[str, Any]) -> str:
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         if not isinstance(given, dict):
             return f"expected {{name: random}} or {{name: grid}}, got {show(given)}"
@@ -219,7 +219,7 @@ def _sentence(kind: str, path: Path_, given: Any, context: Mapping[str, Any]) ->
     return f"expected {expected}, got {show(given)}{cure}"
 
 
-def _without_tags(loc: tuple[Any, ...]) -> Path_:
+def _without_tags(loc: tuple[Any, ...]) -> KeyPath:
     """Leave out what pydantic puts between keys to tell the members of a union apart."""
     path = list(loc)
     if path[:1] == ["strategy"] and len(path) > 1 and path[1] in STRATEGY_NAMES:
