@@ -77,8 +77,8 @@ def _in_user_units(output: Any, job: Job) -> Any:
             mean, scale = job.target_scale
             return keras.layers.Rescaling(scale, mean, name="original_unit")(output)
         case "binary":
-            positive = keras.layers.Activation("sigmoid", name="sigmoid")(output)
-            return keras.ops.concatenate([1.0 - positive, positive], axis=-1)
+            # As in training: 1 - sigmoid(x) would be exactly 0 from x = 17 on.
+            return keras.ops.concatenate([keras.ops.sigmoid(-output), keras.ops.sigmoid(output)], axis=-1)
         case _:
             return keras.layers.Activation("softmax", name="softmax")(output)
 

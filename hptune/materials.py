@@ -61,10 +61,10 @@ class Materials:
             for part, rows in (("train", self.split.train), ("validation", self.split.validation)):
                 frame = dataset.frame[rows]
                 numeric, codes = preparation.transform(frame)
-                target = encode_target(frame, dataset.target, dataset.labels)
-                if self.target_scale is not None:
-                    target = self.target_scale.standardize(target)
-                arrays.update({f"{part}.numeric": numeric, f"{part}.codes": codes, f"{part}.target": target})
+                truth = encode_target(frame, dataset.target, dataset.labels)
+                target = truth if self.target_scale is None else self.target_scale.standardize(truth)
+                arrays |= {f"{part}.numeric": numeric, f"{part}.codes": codes}
+                arrays |= {f"{part}.target": target, f"{part}.truth": truth}
             write_arrays(self._arrays(way), arrays)
 
     def job(self, proposal: Proposal) -> Job:

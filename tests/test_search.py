@@ -207,6 +207,27 @@ def test_changed_data_is_refused(undisturbed: Path, tmp_path: Path) -> None:
     assert "data/customers.csv: was " in done.stderr
 
 
+def test_every_regression_score_is_scikit_learns_for_the_table_itself(tmp_path: Path) -> None:
+    config = ROOT / "configs" / "diabetes.yaml"
+    hptune("search", config, *SMALL, folder=tmp_path)
+
+    program = """
+import csv, sys, numpy as np
+from pathlib import Path
+from sklearn.datasets import load_diabetes
+from sklearn.metrics import root_mean_squared_error
+from hptune.groundwork import lay_groundwork
+from hptune.data.split import split_rows
+run = Path(sys.argv[1])
+ground = lay_groundwork(Path(sys.argv[2]))
+truth = load_diabetes().target[split_rows(ground.dataset, ground.experiment.data.split).validation]
+for row in csv.DictReader((run / "leaderboard.csv").open()):
+    stored = np.load(run / "trials" / f"{int(row['trial']):04d}" / "predictions.npy")
+    assert root_mean_squared_error(truth, stored.astype(float)) == float(row["score"]), row
+"""
+    subprocess.run([sys.executable, "-c", program, tmp_path / "runs" / "diabetes", config], check=True, timeout=120)
+
+
 def test_every_score_is_scikit_learns_for_the_stored_predictions(undisturbed: Path) -> None:
     program = """
 import csv, sys, json, numpy as np

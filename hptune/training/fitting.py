@@ -76,7 +76,7 @@ def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
         return Fitted(Outcome.DIVERGED, ENGINE, epochs=epochs, weights=weights, files=files, message=watch.trouble)
     metrics = {f"train_{name}": value for name, value in watch.best_train.items()}
     scale = job.target_scale[1] if job.target_scale else 1.0
-    metrics.update(reported_metrics(job.task, validation.truth(job), watch.best_predictions, job.positive, scale))
+    metrics.update(reported_metrics(job.task, validation.truth, watch.best_predictions, job.positive, scale))
     return Fitted(
         Outcome.COMPLETED,
         ENGINE,
@@ -197,7 +197,7 @@ class _Watch(keras.callbacks.Callback):
         self._job = job
         self._network = model
         self._parts = {"train": train, "validation": validation}
-        self._truths = {name: part.truth(job) for name, part in self._parts.items()}
+        self._truths = {name: part.truth for name, part in self._parts.items()}
         self._predict = Predictor(model, job)
         self._on_epoch = on_epoch
         self._best_score: float | None = None

@@ -19,22 +19,22 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 class Part:
-    """Training or validation rows: inputs by name, targets, and what they were in the user's unit."""
+    """Training or validation rows.
+
+    Attributes:
+        inputs: By name.
+        target: As it is trained: class indices, or standardized values.
+        truth: As it is scored: class indices, or values in the original unit, in double precision as in the table.
+        rows: How many.
+    """
 
     def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], part: str) -> None:
         numeric, codes = arrays[f"{part}.numeric"], arrays[f"{part}.codes"]
         given = {"numeric": numeric, "codes": codes}
         self.inputs = {name: tf.constant(array) for name, array in given.items() if array.shape[1]}
         self.target = np.asarray(arrays[f"{part}.target"])
+        self.truth = np.asarray(arrays[f"{part}.truth"])
         self.rows = len(self.target)
-
-    def truth(self, job: Job) -> npt.NDArray[Any]:
-        """Class indices, or values in the original unit."""
-        if job.target_scale is None:
-            return self.target
-        mean, scale = job.target_scale
-        values: Floats = self.target.astype(np.float64) * scale + mean
-        return values
 
 
 class Predictor:
