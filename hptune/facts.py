@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from hptune.data.split import part_sizes
 from hptune.groundwork import Groundwork
 from hptune.report.words import format_value
+from hptune.schedule import Bracket
 from hptune.space import Choice, Condition, Dimension
 
 _SHOWN_VALUES = 12
@@ -46,21 +48,54 @@ def gather_facts(ground: Groundwork) -> dict[str, Any]:
             "count": ground.count,
             "dimensions": [_describe_dimension(dimension) for dimension in ground.space.dimensions],
         },
-        "strategy": experiment.strategy.model_dump(),
-        "plan": _describe_plan(ground),
+        "strategy": {**experiment.strategy.model_dump(), **ground.strategy_options},
+        "plan": describe_plan(ground),
+        "schedule": [asdict(bracket) for bracket in ground.brackets],
+        "brackets": describe_brackets(ground.brackets),
+        "start_from": [dict(values) for values in ground.start_from],
         "notes": [*ground.loaded.notes, *dataset.notes],
     }
 
 
-def _describe_plan(ground: Groundwork) -> str:
-    strategy = ground.experiment.strategy
+def describe_plan(ground: Groundwork) -> str:
+    """Say what will run, and what ends it."""
+    strategy, budget = ground.experiment.strategy, ground.experiment.budget
     count = ground.count
     is_endless = any(dimension.finite_values() is None for dimension in ground.space.dimensions)
     many = "infinitely many configurations" if is_endless else "more configurations than are worth counting"
     space = many if count is None else f"{count} configurations"
+    options = ", ".join(f"{name} {value}" for name, value in ground.strategy_options.items() if value is not None)
     trials = "all of them" if ground.planned_trials is None else f"{ground.planned_trials} trials"
-    will = f"{strategy.name} with seed {strategy.seed} will train {trials}"
-    return f"{space}; {will}, at most {ground.experiment.budget.max_attempts} attempts each; engine: keras"
+    if ground.planned_trials is None and budget.max_time is not None:
+        trials = "as many trials as fit"
+    if ground.planned_epochs is not None:
+        trials += f" and at most {ground.planned_epochs} epochs"
+    ends = [
+        f"{words} {value}"
+        for words, value in (
+            ("at most", budget.max_time),
+            (f"until {ground.objective.metric} reaches", budget.target),
+            ("no trial longer than", budget.trial_timeout),
+            ("failures up to", budget.max_failures),
+        )
+        if value is not None
+    ]
+    named = f"{strategy.name} with seed {strategy.seed}" + (f" ({options})" if options else "")
+    first = f", {len(ground.start_from)} of them given" if ground.start_from else ""
+    return (
+        f"{space}; {named} will train {trials}{first}{''.join(f', {end}' for end in ends)}, "
+        f"at most {budget.max_attempts} attempts each; engine: keras"
+    )
+
+
+def describe_brackets(brackets: Iterable[Bracket]) -> list[str]:
+    """Say for each bracket how many configurations are trained up to which epoch."""
+    return [
+        f"bracket {bracket.number}: "
+        + ", then ".join(f"{rung.configurations} to epoch {rung.last_epoch}" for rung in bracket.rungs)
+        + f"; {bracket.epochs} epochs"
+        for bracket in brackets
+    ]
 
 
 def _describe_dimension(dimension: Dimension) -> dict[str, str]:

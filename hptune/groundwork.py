@@ -16,8 +16,11 @@ from typing import Any
 from hptune.data.table import Dataset, read_dataset
 from hptune.errors import ExperimentError
 from hptune.objective import CLASSIFICATION, METRICS, Objective, metrics_of
+from hptune.schedule import Bracket, plan_brackets, smallest_bracket
 from hptune.space import SearchSpace, grid_values
 from hptune.spec import Experiment, LoadedExperiment, load_experiment
+from hptune.spec.search import GridSpec, HyperbandSpec
+from hptune.spec.starts import starting_configurations
 
 # Neither changes a trial: a run may be renamed, kept elsewhere or given more trials.
 _NOT_IDENTITY = ("name", "output", "budget")
@@ -53,7 +56,12 @@ class Groundwork:
     @cached_property
     def identity(self) -> Mapping[str, Any]:
         """The part of the experiment that results depend on."""
-        return {key: value for key, value in self.experiment.canonical().items() if key not in _NOT_IDENTITY}
+        canonical = self.experiment.canonical()
+        identity = {key: value for key, value in canonical.items() if key not in _NOT_IDENTITY}
+        if self.brackets:
+            # Which brackets there are depends on how many configurations they may try.
+            identity["budget"] = {"max_trials": canonical["budget"]["max_trials"]}
+        return identity
 
     @property
     def identity_sha256(self) -> str:
@@ -61,15 +69,59 @@ class Groundwork:
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
     @cached_property
+    def start_from(self) -> tuple[Mapping[str, Any], ...]:
+        """Configurations to try first, with a value for every active dimension."""
+        return starting_configurations(self.experiment)
+
+    @cached_property
     def count(self) -> int | None:
         """How many configurations the strategy could propose; None for infinitely many."""
         strategy = self.experiment.strategy
-        return self.space.count(strategy.points if strategy.name == "grid" else None)
+        if not isinstance(strategy, GridSpec):
+            return self.space.count()
+        count = self.space.count(strategy.points)
+        return None if count is None else count + sum(not self._is_on_grid(values) for values in self.start_from)
+
+    def _is_on_grid(self, values: Mapping[str, Any]) -> bool:
+        strategy = self.experiment.strategy
+        assert isinstance(strategy, GridSpec)
+        return all(value in grid_values(self.space.by_name[name], strategy.points) for name, value in values.items())
+
+    @cached_property
+    def brackets(self) -> tuple[Bracket, ...]:
+        """Hyperband's schedule; empty for the other strategies."""
+        strategy = self.experiment.strategy
+        if not isinstance(strategy, HyperbandSpec):
+            return ()
+        most = _least(self.experiment.budget.max_trials, self.count)
+        return plan_brackets(self.experiment.max_epochs(), strategy.factor, strategy.hyperband_iterations, most)
+
+    @property
+    def strategy_options(self) -> dict[str, Any]:
+        """The options of the strategy under KerasTuner's names, with every default filled in."""
+        strategy = self.experiment.strategy
+        options = strategy.model_dump(exclude={"name", "seed"})
+        if isinstance(strategy, HyperbandSpec):
+            options["max_epochs"] = self.experiment.max_epochs()
+        return options
 
     @property
     def planned_trials(self) -> int | None:
-        """How many trials the search comes to in all; None where only the strategy will know."""
-        return min((n for n in (self.experiment.budget.max_trials, self.count) if n is not None), default=None)
+        """How many trials the search comes to in all; None where only the strategy or the clock will know."""
+        if self.brackets:
+            return sum(bracket.configurations for bracket in self.brackets)
+        return _least(self.experiment.budget.max_trials, self.count)
+
+    @property
+    def planned_epochs(self) -> int | None:
+        """How many epochs the search comes to where no trial stops early; None where no schedule says."""
+        if self.brackets:
+            return sum(bracket.epochs for bracket in self.brackets)
+        return None
+
+
+def _least(*numbers: int | None) -> int | None:
+    return min((number for number in numbers if number is not None), default=None)
 
 
 def lay_groundwork(config: Path, overrides: Sequence[str] = ()) -> Groundwork:
@@ -109,6 +161,15 @@ def _contradictions(ground: Groundwork) -> list[tuple[str, str]]:
     for key, off in (("training.label_smoothing", 0), ("training.class_weight", "none")):
         if task not in CLASSIFICATION and any(value != off for value in _possible(ground.space, key)):
             found.append((key, "expected only with classification, got a regression target; remove it"))
+    if isinstance(ground.experiment.strategy, HyperbandSpec) and not ground.brackets:
+        strategy = ground.experiment.strategy
+        least = smallest_bracket(ground.experiment.max_epochs(), strategy.factor)
+        found.append(
+            (
+                "strategy.name",
+                f"hyperband's smallest bracket has {least} configurations, the space only {ground.count}; use grid",
+            )
+        )
     if task in CLASSIFICATION:
         found.extend(_unknown_labels(ground))
     return found

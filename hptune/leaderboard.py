@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hptune.objective import Objective
-from hptune.trial import Outcome, Trial
+from hptune.trial import Trial
 
 FIXED_COLUMNS = ("rank", "trial", "status", "score", "std_error", "n", "best_epoch", "epochs", "weights", "engine")
 
@@ -27,20 +27,20 @@ class Leaderboard:
     dimensions: tuple[str, ...]
 
     @property
-    def completed(self) -> tuple[Trial, ...]:
+    def scored(self) -> tuple[Trial, ...]:
         """The trials that have a score, best first."""
-        return tuple(trial for trial in self.trials if trial.outcome is Outcome.COMPLETED)
+        return tuple(trial for trial in self.trials if trial.score is not None)
 
     def rows(self) -> list[dict[str, Any]]:
         """One mapping a trial: the fixed columns, then one a dimension; None where there is no value."""
         rows = []
         for rank, trial in enumerate(self.trials, start=1):
-            has_score = trial.outcome is Outcome.COMPLETED
+            has_score = trial.score is not None
             row: dict[str, Any] = {
                 "rank": rank if has_score else None,
                 "trial": trial.number,
                 "status": trial.outcome.value,
-                "score": trial.score if has_score else None,
+                "score": trial.score,
                 # One training, one validation set: no spread to report.
                 "std_error": None,
                 "n": 1 if has_score else None,
@@ -78,7 +78,7 @@ def rank(trials: Iterable[Trial], objective: Objective, dimensions: Sequence[str
     """Order trials by score, then by number."""
 
     def key(trial: Trial) -> tuple[bool, float, int]:
-        if trial.outcome is Outcome.COMPLETED and trial.score is not None:
+        if trial.score is not None:
             return False, objective.sort_key(trial.score), trial.number
         return True, 0.0, trial.number
 

@@ -16,9 +16,9 @@ from hptune.data.preparation import Preparation, TargetScale, fit_preparation, f
 from hptune.data.split import Split, split_rows
 from hptune.data.table import encode_target
 from hptune.groundwork import Groundwork
-from hptune.run.folder import RunFolder
+from hptune.run.folder import STATE, RunFolder
 from hptune.training.job import Job
-from hptune.trial import Proposal
+from hptune.trial import Proposal, Trial
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,20 @@ class Materials:
                 arrays |= {f"{part}.target": target, f"{part}.truth": truth}
             write_arrays(self._arrays(way), arrays)
 
-    def job(self, proposal: Proposal) -> Job:
-        """Say how a proposal is to be trained."""
+    def job(self, proposal: Proposal, paused: Trial | None = None) -> Job:
+        """Say how a proposal is to be trained.
+
+        Args:
+            proposal: What to train.
+            paused: Where it goes on; None to begin.
+
+        Raises:
+            RunDamagedError: If the state that it goes on from is not what was recorded.
+        """
         dataset = self.ground.dataset
         settings = self.ground.space.resolve(proposal.values)
         scale = self.target_scale
+        folder = self.folder.trial(proposal.trial, 1 if paused is None else paused.epochs + 1)
         return Job(
             settings=settings,
             seed=proposal.seed,
@@ -81,8 +90,10 @@ class Materials:
             positive=dataset.positive,
             objective=self.ground.objective,
             target_scale=(scale.mean, scale.scale) if scale is not None else None,
-            folder=self.folder.trial(proposal.trial),
-            prefix=self.folder.trial(proposal.trial).relative_to(self.folder.path).as_posix(),
+            folder=folder,
+            prefix=folder.relative_to(self.folder.path).as_posix(),
+            until=proposal.until,
+            state=None if paused is None else self.folder.verified(paused.file(STATE)),
         )
 
     def _arrays(self, way: str) -> Path:

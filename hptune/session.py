@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hptune.changes import describe_changes, describe_data_changes
+from hptune.clock import Clock
 from hptune.environment import describe_environment, describe_versions
 from hptune.errors import ChangedError, NoTrialCompletedError
+from hptune.facts import describe_brackets, describe_plan
 from hptune.groundwork import Groundwork
 from hptune.interruption import Interruption
 from hptune.leaderboard import table_to_csv
@@ -19,15 +21,15 @@ from hptune.materials import Materials
 from hptune.report.summary import Summary, history_table, leaderboard_of, summarize
 from hptune.run.files import remove_folder, write_file, write_text
 from hptune.run.folder import RunFolder
-from hptune.run.journal import FORMAT, open_journal
+from hptune.run.journal import FORMAT, Journal, open_journal
 from hptune.run.log import LOGGER, log_to
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
-from hptune.strategies import create_strategy
+from hptune.strategies import Task, create_strategy
 from hptune.training.job import fit_in_worker
-from hptune.training.workers import WarmProcesses, WorkerTrainer
+from hptune.training.workers import Orders, WarmProcesses, WorkerTrainer
 from hptune.trial import Proposal, StoredFile, Trial
-from hptune.tuner import INTERRUPTED, Budget, MakeObserver, Past, Tuner
+from hptune.tuner import INTERRUPTED, Budget, MakeObserver, Past, Plan, Tuner
 from hptune.winner import Delivery, deliver
 
 
@@ -49,7 +51,9 @@ class Session:
         self._interruption = interruption
         self._materials = Materials(ground, folder)
         budget = ground.experiment.budget
-        self.budget = Budget(budget.max_trials, budget.max_attempts)
+        # Hyperband's plan keeps to the number of trials by itself.
+        max_trials = None if ground.brackets else budget.max_trials
+        self.budget = Budget(max_trials, budget.max_attempts, budget.target, budget.max_failures)
 
     def search(self, processes: WarmProcesses, observe: MakeObserver) -> Summary:
         """Train until the budget is used, then deliver the best model.
@@ -67,15 +71,8 @@ class Session:
         self._folder.create()
         with log_to(self._folder.log), open_journal(self._folder.journal) as (journal, contents):
             history = replay(contents.records)
-            experiment = self._ground.experiment
-            recorder = RunRecorder(
-                self._folder,
-                journal,
-                history,
-                self._ground.objective,
-                keep=experiment.output.model_dump(include={"keep", "weights_mb", "predictions_mb"}),
-                last_epoch=lambda proposal: int(self._ground.space.resolve(proposal.values)["training.epochs"]),
-            )
+            clock = Clock(history.active, self._ground.experiment.budget.max_seconds)
+            recorder = self._recorder(journal, history, clock)
             if history.header:
                 self._refuse_changes(history)
             else:
@@ -84,10 +81,21 @@ class Session:
                 LOGGER.warning("cut %d bytes of a record that was never finished", contents.torn_bytes)
             self._folder.collect_garbage(history)
             if not self._is_finished(history):
-                self._train(history, recorder, processes, observe)
+                self._train(history, recorder, clock, processes, observe)
             self._deliver(recorder, processes)
             remove_folder(self._folder.arrays)
         return summarize(self._folder)
+
+    def _recorder(self, journal: Journal, history: History, clock: Clock) -> RunRecorder:
+        return RunRecorder(
+            self._folder,
+            journal,
+            history,
+            self._ground.objective,
+            keep=self._ground.experiment.output.model_dump(include={"keep", "weights_mb", "predictions_mb"}),
+            epochs=lambda proposal: int(self._ground.space.resolve(proposal.values)["training.epochs"]),
+            active=clock.active,
+        )
 
     def _begin(self, recorder: RunRecorder) -> None:
         """Write what the run is, the header last: a run without header has not begun."""
@@ -120,9 +128,11 @@ class Session:
         changes = describe_changes(header["experiment"], self._ground.identity)
         changes += describe_data_changes((StoredFile(**file) for file in header["data"]), self._ground.dataset.files)
         if changes:
+            cure = "undo the change, begin another run with --run NAME, or move this one aside with --fresh"
+            if any(change.startswith("budget.max_trials:") for change in changes):
+                cure = f"hyperband cannot be extended, its brackets are fixed when a run begins; {cure}"
             raise ChangedError(
-                f"run {self._folder.name} began with another experiment or other data:\n  " + "\n  ".join(changes),
-                "undo the change, begin another run with --run NAME, or move this one aside with --fresh",
+                f"run {self._folder.name} began with another experiment or other data:\n  " + "\n  ".join(changes), cure
             )
 
     def _warn_of_versions(self, history: History) -> None:
@@ -133,37 +143,67 @@ class Session:
 
     def _is_finished(self, history: History) -> bool:
         """Tell whether nothing is left to train; a larger budget extends a run."""
-        done = history.finished(self.budget.max_attempts)
-        if history.stop is None or len(done) < len(history.proposals):
+        if history.stop is None or history.stop["reason"] == INTERRUPTED:
             return False
-        limit = self.budget.max_trials
-        is_exhausted = history.stop["reason"].startswith("space exhausted")
-        return is_exhausted or (limit is not None and len(done) >= limit)
+        limit = self._ground.experiment.budget.max_seconds
+        if limit is not None and history.active >= limit:
+            return True
+        trials = (trial for _, trial in sorted(history.ends.items()))
+        if self.budget.find_end(trials, self._ground.objective) is not None:
+            return True
+        done = history.finished(self.budget.max_attempts)
+        if len(done) < len(history.proposals):
+            return False
+        is_exhausted = history.stop["reason"].startswith(("space exhausted", "schedule complete"))
+        return is_exhausted or (self.budget.max_trials is not None and len(done) >= self.budget.max_trials)
 
-    def _train(self, history: History, recorder: RunRecorder, processes: WarmProcesses, observe: MakeObserver) -> None:
+    def _train(
+        self,
+        history: History,
+        recorder: RunRecorder,
+        clock: Clock,
+        processes: WarmProcesses,
+        observe: MakeObserver,
+    ) -> None:
         ground = self._ground
         LOGGER.info("search with %d workers, %d trials on record", self._workers, len(history.ends))
         self._warn_of_versions(history)
         self._materials.write_arrays()
-        strategy_spec = ground.experiment.strategy
-        options = strategy_spec.model_dump(exclude={"name", "seed"})
-        strategy = create_strategy(strategy_spec.name, options, ground.space, ground.objective, strategy_spec.seed)
-        finished = tuple(history.finished(self.budget.max_attempts).values())
-        past = Past(tuple(history.proposals.values()), finished, tuple(history.attempts.items()))
+        spec = ground.experiment.strategy
+        task = Task(
+            ground.space, ground.objective, spec.seed, ground.start_from, ground.strategy_options, ground.brackets
+        )
+        strategy = create_strategy(spec.name, task)
+        finished = history.finished(self.budget.max_attempts)
+        past = Past(
+            tuple(history.proposals.values()),
+            history.told(self.budget.max_attempts),
+            frozenset(finished),
+            tuple(history.attempts.items()),
+        )
         is_stopping = self._interruption.is_requested
+        orders = Orders(is_stopping, clock.is_used_up, ground.experiment.budget.trial_seconds)
+
+        def work(proposal: Proposal) -> tuple[Any, tuple[Any, ...], Path]:
+            job = self._materials.job(proposal, recorder.pauses.get(proposal.trial))
+            return fit_in_worker, (job,), job.folder / "output.txt"
+
+        plan = Plan(
+            "\n".join([describe_plan(ground), *describe_brackets(ground.brackets)]),
+            ground.planned_trials,
+            ground.planned_epochs,
+            ground.experiment.budget.max_seconds,
+        )
         try:
-            with observe(ground.objective, ground.planned_trials, finished) as observer:
-                trainer = WorkerTrainer(processes, self._workers, self._work, observer.epoch, is_stopping)
-                reason = Tuner(strategy, recorder, observer, self.budget, past).run(trainer, is_stopping)
+            with observe(ground.objective, plan, tuple(finished.values())) as observer:
+                trainer = WorkerTrainer(processes, self._workers, work, observer.epoch, orders)
+                tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past)
+                reason = tuner.run(trainer, is_stopping, clock.is_used_up)
         finally:
             self._write_tables()
         recorder.clear()
         if reason == INTERRUPTED:
             self._interruption.check()
-
-    def _work(self, proposal: Proposal) -> tuple[Any, tuple[Any, ...], Path]:
-        job = self._materials.job(proposal)
-        return fit_in_worker, (job,), job.folder / "output.txt"
 
     def _write_tables(self) -> None:
         """Derive the files for people and scripts from what is on record."""
@@ -183,9 +223,9 @@ class Session:
         """Make `best/` from the first trial of the leaderboard, unless it is there already."""
         self._interruption.check()
         board = leaderboard_of(self._folder.read())
-        if not board.completed:
+        if not board.scored:
             raise NoTrialCompletedError(_describe_failures(board.trials))
-        winner = board.completed[0]
+        winner = board.scored[0]
         verdict = summarize(self._folder).verdict
         if verdict is not None and verdict["trial"] == winner.number:
             return

@@ -209,11 +209,14 @@ class SearchSpace:
         dimensions: What varies; a dimension stands after those that its conditions name.
         constants: Every other setting by dotted name.
         defaults: What the model takes for a dimension that is inactive.
+        first_values: What a configuration to start from takes for a dimension that it does not name; those of a
+            setting with a value for each block stand under the name of the setting.
     """
 
     dimensions: tuple[Dimension, ...]
     constants: Configuration = field(default_factory=dict)
     defaults: Configuration = field(default_factory=dict)
+    first_values: Configuration = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> Mapping[str, Dimension]:
@@ -251,6 +254,16 @@ class SearchSpace:
                 return False
             expected[dimension.name] = values[dimension.name]
         return set(expected) == set(values)
+
+    def complete(self, values: Configuration) -> dict[str, Value]:
+        """Give every active dimension that is not named its first value."""
+        made: dict[str, Value] = {}
+        for dimension in self.dimensions:
+            if self.is_active(dimension, made):
+                name = dimension.name
+                first = self.first_values.get(name, self.first_values.get(name.rpartition(".")[0]))
+                made[name] = values.get(name, first)
+        return made
 
     def sample(self, generator: random.Random) -> dict[str, Value]:
         """Draw a configuration, each active dimension evenly over its (possibly logarithmic) range."""

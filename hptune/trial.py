@@ -34,6 +34,7 @@ class Outcome(StrEnum):
     CRASHED = "crashed"
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"
+    PAUSED = "paused"  # halted by its strategy, which may go on with it
 
     @property
     def may_be_tried_again(self) -> bool:
@@ -49,13 +50,15 @@ class Proposal:
         trial: Number of the trial, from 0 in the order of proposing.
         values: Active dimensions only, by dotted name.
         seed: Of everything random in the trial, 1..2**32-1.
-        told: Trials whose results the strategy had been told and could have used.
+        told: How many results it was made from: those of the trials with smaller numbers than this.
+        until: The epoch after which the trial pauses; None to train as long as the experiment says.
     """
 
     trial: int
     values: Mapping[str, Value]
     seed: int
-    told: tuple[int, ...] = ()
+    told: int = 0
+    until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Trial:
         proposal: What was tried.
         outcome: How it ended.
         attempt: From 1.
-        score: The objective on validation rows at the best epoch; None unless completed.
+        score: The objective on validation rows at the best epoch; None where training came to nothing. A trial that
+            was paused, or stopped by the clock, has the score of what it reached.
         metrics: Every metric at the best epoch by name; validation metrics as they are, training ones as `train_...`.
         best_epoch: From 1, or None.
         epochs: Epochs trained.
@@ -105,6 +109,22 @@ class Trial:
     def number(self) -> int:
         """The trial's number, from 0."""
         return self.proposal.trial
+
+    def file(self, name: str) -> StoredFile:
+        """Return the record of a file that was kept, by its name without folder.
+
+        Raises:
+            KeyError: If it was not kept.
+        """
+        for file in self.files:
+            if file.name.endswith(f"/{name}"):
+                return file
+        raise KeyError(name)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended without a result."""
+        return self.score is None and self.outcome is not Outcome.INTERRUPTED
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,21 @@ from hptune.trial import Exhausted, Outcome, Proposal, Trial, Wait
 class Strategy(Protocol):
     """Who proposes."""
 
+    @property
+    def works_in_batches(self) -> bool:
+        """Whether it waits for all results of a batch before it proposes the next one."""
+
     def ask(self, count: int) -> list[Proposal] | Wait | Exhausted:
-        """Propose up to `count` configurations."""
+        """Propose up to `count` configurations, or that paused trials go on; of no more than one batch."""
 
     def tell(self, trial: Trial) -> None:
         """Learn what became of a proposal."""
 
     def recall(self, proposal: Proposal) -> None:
         """Take note of a proposal on record from an earlier session: it must not be offered again."""
+
+    def halted(self) -> list[int]:
+        """Name the paused trials that will not go on, each once."""
 
 
 class Trainer(Protocol):
@@ -51,11 +58,14 @@ class Recorder(Protocol):
     def start(self, proposal: Proposal, attempt: int, worker: int) -> None:
         """Record that an attempt begins."""
 
+    def pause(self, trial: Trial) -> None:
+        """Record how far a trial came before it paused."""
+
     def end(self, trial: Trial) -> None:
         """Record how an attempt ended."""
 
-    def stop(self, reason: str) -> None:
-        """Record why the search ended."""
+    def stop(self, reason: str, through: int | None) -> None:
+        """Record why the search ended, and the last trial that counts where not all do."""
 
 
 class Observer(Protocol):
@@ -74,24 +84,73 @@ class Observer(Protocol):
 class MakeObserver(Protocol):
     """Makes the observer of a search, which is entered while trials are trained."""
 
-    def __call__(
-        self, objective: Objective, total: int | None, finished: Sequence[Trial]
-    ) -> AbstractContextManager[Observer]:
+    def __call__(self, objective: Objective, plan: Plan, finished: Sequence[Trial]) -> AbstractContextManager[Observer]:
         """Make it.
 
         Args:
             objective: By which the best trial is chosen.
-            total: Trials to come to in all; None where that is not known.
+            plan: How much there is to do.
             finished: Trials of earlier sessions.
         """
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How much a search has to do in all.
+
+    Attributes:
+        words: What will run, for people.
+        trials: Configurations; None where that is not known.
+        epochs: Epochs where no trial stops early; None where they differ from trial to trial.
+        seconds: Active seconds at most; None without limit.
+    """
+
+    words: str = ""
+    trials: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Budget:
-    """The limits of a search: at most so many configurations (None: as many as the strategy has) and attempts."""
+    """The limits of a search; None stands for no limit.
+
+    Attributes:
+        max_trials: Configurations; None also where the strategy's own plan keeps to it.
+        max_attempts: Attempts at a trial that crashes.
+        target: A score with which the search is content.
+        max_failures: Trials without a result after which it is given up.
+    """
 
     max_trials: int | None
     max_attempts: int = 2
+    target: float | None = None
+    max_failures: int | None = None
+
+    def find_end(self, trials: Iterable[Trial], objective: Objective) -> tuple[str, int] | None:
+        """Find the first trial at which the search has come to its end.
+
+        Args:
+            trials: Ended or paused, in the order of their numbers.
+            objective: The direction of the target.
+
+        Returns:
+            Why, and the trial's number; None where the search goes on.
+        """
+        if self.target is None and self.max_failures is None:
+            return None
+        failures = 0
+        for trial in trials:
+            failures += trial.has_failed
+            if (
+                self.target is not None
+                and trial.score is not None
+                and not objective.is_better(self.target, trial.score)
+            ):
+                return f"{TARGET_REACHED}: {objective.metric} {trial.score:.6g} in trial {trial.number}", trial.number
+            if self.max_failures is not None and failures >= self.max_failures:
+                return f"{FAILURES}: {failures} trials failed", trial.number
+        return None
 
 
 @dataclass(frozen=True)
@@ -100,47 +159,79 @@ class Past:
 
     Attributes:
         proposals: In the order of proposing.
-        finished: Trials that need no further attempt, in the order of ending.
-        attempts: How often each trial was begun.
+        results: What the strategy was told, in that order: every pause, and every end that training came to.
+        finished: Trials that need no further attempt and will not go on.
+        attempts: How often each trial was begun since it last paused.
     """
 
     proposals: tuple[Proposal, ...] = ()
-    finished: tuple[Trial, ...] = ()
+    results: tuple[Trial, ...] = ()
+    finished: frozenset[int] = frozenset()
     attempts: tuple[tuple[int, int], ...] = ()
 
 
 BUDGET_USED = "budget used"
+TIME_USED = "time used"
+TARGET_REACHED = "target reached"
+FAILURES = "too many failures"
 INTERRUPTED = "interrupted"
+# How many are asked for where nothing limits them.
+_ANY = 2**62
 
 
 class Tuner:
-    """One session of a search, from what is on record to the end of the budget."""
+    """One session of a search, from what is on record to the end of the budget.
 
-    def __init__(self, strategy: Strategy, recorder: Recorder, observer: Observer, budget: Budget, past: Past) -> None:
+    A target or a limit of failures ends the search at a trial that does not depend on the number of workers: where
+    proposals run free, at the first trial in the order of their numbers, and later ones do not count; where they come
+    in batches, at the end of a batch.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        recorder: Recorder,
+        observer: Observer,
+        objective: Objective,
+        budget: Budget,
+        past: Past,
+    ) -> None:
         self._strategy = strategy
         self._recorder = recorder
         self._observer = observer
+        self._objective = objective
         self._budget = budget
         self._attempts = dict(past.attempts)
         self._proposed = len(past.proposals)
         self._exhausted: str | None = None
-        done = {trial.number for trial in past.finished}
-        self._queue = deque(proposal for proposal in past.proposals if proposal.trial not in done)
+        self._is_time_used: Callable[[], bool] = lambda: False
+        self._finished = set(past.finished)
+        # The last result of every trial that has one.
+        self._results = {trial.number: trial for trial in past.results}
+        # Free proposals are looked at in the order of their numbers; those before this one have been.
+        self._settled: list[Trial] = []
+        self._end: tuple[str, int] | None = None
+        self._queue = deque(proposal for proposal in past.proposals if proposal.trial not in self._results)
+        # Trials whose result the strategy waits for.
+        self._asked = {proposal.trial for proposal in self._queue}
         for proposal in past.proposals:
             strategy.recall(proposal)
-        for trial in past.finished:
+        for trial in past.results:
             strategy.tell(trial)
+        self._settle()
 
-    def run(self, trainer: Trainer, is_stopping: Callable[[], bool]) -> str:
+    def run(self, trainer: Trainer, is_stopping: Callable[[], bool], is_time_used: Callable[[], bool]) -> str:
         """Search until the budget is used, nothing is left to propose, or somebody wants it to stop.
 
         Args:
             trainer: Who trains.
             is_stopping: True once the search shall stop; the trainer watches it too.
+            is_time_used: True once no more shall be begun; the trainer watches it too.
 
         Returns:
             Why it ended, as recorded.
         """
+        self._is_time_used = is_time_used
         while True:
             trained = 0
             for trial in trainer.train(self._proposals(), self._starting):
@@ -148,31 +239,58 @@ class Tuner:
                 self._ended(trial)
             if is_stopping():
                 return self._stop(INTERRUPTED)
-            if not self._queue and not self._has_more():
+            if self._end is not None:
+                through = None if self._strategy.works_in_batches else self._end[1]
+                return self._stop(self._end[0], through)
+            if not self._queue and not self._may_ask():
                 return self._stop(self._exhausted or BUDGET_USED)
+            if is_time_used():
+                return self._stop(TIME_USED)
             if not trained and not self._queue:
                 raise RuntimeError("the strategy waits for trials, but none is under way")
 
     def _proposals(self) -> Iterator[Proposal]:
         """Yield what is to be tried again first, then what the strategy proposes, recording it before it is used."""
-        while True:
+        if self._queue and self._strategy.works_in_batches:
+            self._ask()  # An earlier session may have died before the whole batch was on record.
+        while not self._is_time_used():
             if self._queue:
-                yield self._queue.popleft()
-                continue
-            if not self._has_more():
+                proposal = self._queue.popleft()
+                if self._end is None or proposal.trial <= self._end[1]:
+                    yield proposal
+            elif not self._is_over() and self._may_ask():
+                if not self._ask():
+                    return
+            else:
                 return
-            answer = self._strategy.ask(1)
-            if isinstance(answer, Wait):
-                return
-            if isinstance(answer, Exhausted):
-                self._exhausted = answer.reason
-                return
-            for proposal in answer:
+
+    def _ask(self) -> bool:
+        """Take what the strategy has to offer, recording it before it is used; tell whether there was anything."""
+        limit = self._budget.max_trials
+        whole_batch = _ANY if limit is None else limit - self._proposed
+        answer = self._strategy.ask(whole_batch if self._strategy.works_in_batches else 1)
+        self._end_halted()
+        if isinstance(answer, Wait):
+            return False
+        if isinstance(answer, Exhausted):
+            self._exhausted = answer.reason
+            return False
+        for proposal in answer:
+            if proposal.trial >= self._proposed:
                 self._recorder.propose(proposal)
                 self._proposed += 1
-                self._queue.append(proposal)
+            self._asked.add(proposal.trial)
+            self._queue.append(proposal)
+        return True
 
-    def _has_more(self) -> bool:
+    def _is_over(self) -> bool:
+        """Tell whether a target or too many failures have ended the search; between batches, where there are any."""
+        if self._strategy.works_in_batches and not self._asked:
+            results = (trial for _, trial in sorted(self._results.items()))
+            self._end = self._budget.find_end(results, self._objective)
+        return self._end is not None
+
+    def _may_ask(self) -> bool:
         limit = self._budget.max_trials
         return self._exhausted is None and (limit is None or self._proposed < limit)
 
@@ -185,15 +303,41 @@ class Tuner:
     def _ended(self, trial: Trial) -> None:
         """Record, tell, show."""
         trial = replace(trial, attempt=self._attempts[trial.number])
-        self._recorder.end(trial)
+        if trial.outcome is Outcome.PAUSED:
+            self._attempts.pop(trial.number)
+            self._recorder.pause(trial)
+        else:
+            self._recorder.end(trial)
         if trial.outcome is Outcome.INTERRUPTED:
             pass  # A resumed search tries it again; the strategy still waits for it.
         elif trial.outcome.may_be_tried_again and trial.attempt < self._budget.max_attempts:
             self._queue.append(trial.proposal)
         else:
+            self._results[trial.number] = trial
+            self._asked.discard(trial.number)
+            if trial.outcome is not Outcome.PAUSED:
+                self._finished.add(trial.number)
             self._strategy.tell(trial)
+            self._settle()
         self._observer.finished(trial)
 
-    def _stop(self, reason: str) -> str:
-        self._recorder.stop(reason)
+    def _end_halted(self) -> None:
+        """Record as ended what the strategy will not go on with."""
+        for number in self._strategy.halted():
+            if number not in self._finished:
+                ended = replace(self._results[number], outcome=Outcome.COMPLETED)
+                self._recorder.end(ended)
+                self._finished.add(number)
+                self._observer.finished(ended)
+
+    def _settle(self) -> None:
+        """Look at the results that have no gap before them."""
+        if self._strategy.works_in_batches or self._end is not None:
+            return
+        while len(self._settled) in self._results:
+            self._settled.append(self._results[len(self._settled)])
+        self._end = self._budget.find_end(self._settled, self._objective)
+
+    def _stop(self, reason: str, through: int | None = None) -> str:
+        self._recorder.stop(reason, through)
         return reason

@@ -19,7 +19,7 @@ SCIENCE = ("sklearn", "scipy")
 WITH_TENSORFLOW = ("models", "strategies", "training", "artifact", "verdict", "data.graph")
 LONGEST_FILE = 400
 FLOORS = (
-    ("errors", "objective", "space", "quiet"),
+    ("errors", "objective", "space", "quiet", "schedule", "clock"),
     ("trial",),
     ("spec",),
     ("leaderboard", "tuner", "changes", "environment", "interruption", "description", "metrics", "models"),

@@ -18,6 +18,7 @@ from hptune.report.markdown import to_markdown
 from hptune.report.summary import Summary
 from hptune.run.journal import open_journal
 from hptune.trial import Outcome, Proposal, Trial
+from hptune.tuner import Plan
 
 ROOT = Path(__file__).parent.parent
 HPTUNE = str(Path(sys.executable).with_name("hptune"))
@@ -82,7 +83,7 @@ def test_every_fault_is_shown_and_the_code_is_two(tmp_path: Path) -> None:
         "direction: max}\n"
         "   1 | name: x\n"
         "     | ^\n"
-        "x.yaml:1:1: strategy: missing; write strategy: {name: random} or {name: grid}\n"
+        "x.yaml:1:1: strategy: missing; write strategy: {name: random}, or grid, bayesian or hyperband\n"
         "   1 | name: x\n"
         "     | ^\n"
         "x.yaml:4:3: model.droput: unknown key; did you mean dropout?\n"
@@ -142,7 +143,7 @@ def test_another_backend_is_refused() -> None:
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     with open_journal(make_run(tmp_path) / "journal.jsonl") as (journal, _):
         for number in range(3000):
-            journal.append("propose", trial=number, values={"model.units": number}, seed=1, told=[])
+            journal.append("propose", trial=number, values={"model.units": number}, seed=1, told=0, until=None)
             journal.append("end", **END | {"trial": number})
 
     done = subprocess.run(
@@ -159,6 +160,7 @@ END = {
     "metrics": {},
     "best_epoch": 1,
     "epochs": 1,
+    "until": None,
     "weights": 1,
     "engine": "keras",
     "artifacts": [],
@@ -220,7 +222,7 @@ def test_the_terminal_shows_what_fits() -> None:
 
 
 def test_plain_progress_prints_a_line_a_trial(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = PlainProgress(Objective("accuracy", "max"), 2, ())
+    progress = PlainProgress(Objective("accuracy", "max"), Plan(trials=2), ())
 
     progress.finished(Trial(Proposal(0, {}, 1), Outcome.COMPLETED, score=0.5))
     progress.finished(Trial(Proposal(1, {}, 1), Outcome.DIVERGED, message="epoch 1: no \x1b[2J numbers"))

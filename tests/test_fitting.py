@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from hptune.data.arrays import write_arrays
+from hptune.errors import RunDamagedError
 from hptune.metrics import reported_metrics
 from hptune.models.blocks import Inputs
 from hptune.models.catalogue import build_model
@@ -302,3 +304,67 @@ def test_the_step_is_traced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     run(make_job(tmp_path, **{"training.optimizer": "adamw", "model.l1": 1e-4, "training.warmup": 0.1}))
 
     assert len(traced) == 1
+
+
+SETTINGS_TO_PAUSE = {
+    "plain": {},
+    "everything": {
+        "model.dropout": 0.3,
+        "model.input_dropout": 0.1,
+        "model.batch_norm": "after",
+        "model.input_batch_norm": True,
+        "model.l1": 1e-3,
+        "training.optimizer": "adamw",
+        "training.weight_decay": 1e-2,
+        "training.clip_norm": 1.0,
+        "training.schedule": "cosine",
+        "training.warmup": 0.2,
+        "training.class_weight": "balanced",
+    },
+    "momentum": {"training.optimizer": "sgd", "training.nesterov": True, "training.warmup": 0.5},
+    "rmsprop with embeddings": {"training.optimizer": "rmsprop", "data.preparation.categorical": "embedding"},
+    "patience": {"training.early_stopping": {"patience": 2, "min_delta": 0.0}, "training.learning_rate": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS_TO_PAUSE)
+def test_a_trial_that_paused_goes_on_to_the_bit_as_if_it_had_not(name: str, tmp_path: Path) -> None:
+    settings = {"training.epochs": 9, **SETTINGS_TO_PAUSE[name]}
+    straight, epochs = run(make_job(tmp_path, **settings))
+    state, seen = None, []
+
+    for until in (2, 5, None):
+        folder = tmp_path / f"until-{until}"
+        folder.mkdir()
+        job = dataclasses.replace(make_job(tmp_path, **settings), until=until, state=state, folder=folder)
+        paused, more = run(job)
+        seen += more
+        state = folder / "state.npz"
+        if paused.outcome is not Outcome.PAUSED:
+            break
+        assert (until, paused.epochs) == (until, until)
+        assert [file.name.rpartition("/")[2] for file in paused.files][-1] == "state.npz"
+
+    assert seen == epochs
+    assert (paused.outcome, paused.score, paused.epochs) == (straight.outcome, straight.score, straight.epochs)
+    with np.load(folder / "weights.npz") as ours, np.load(tmp_path / "trial" / "weights.npz") as theirs:
+        assert all(np.array_equal(ours[key], theirs[key]) for key in theirs.files)
+    for file in ("predictions.npy", "curve.json"):
+        assert (folder / file).read_bytes() == (tmp_path / "trial" / file).read_bytes()
+
+
+def test_a_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    run(dataclasses.replace(make_job(tmp_path), until=2))
+
+    other = make_job(tmp_path, **{"model.batch_norm": "after"})
+    with pytest.raises(RunDamagedError, match="expected the state of"):
+        run(dataclasses.replace(other, state=tmp_path / "trial" / "state.npz"))
+
+
+def test_a_trial_that_is_ended_from_outside_keeps_what_it_reached(tmp_path: Path) -> None:
+    fitted = fit(make_job(tmp_path), lambda epoch, score: "time is over" if epoch == 2 else "")
+
+    assert (fitted.outcome, fitted.epochs) == (Outcome.TIMEOUT, 2)
+    assert fitted.message == "stopped after epoch 2: time is over"
+    assert fitted.score == fitted.metrics["accuracy"]
+    assert (tmp_path / "trial" / "weights.npz").exists()

@@ -16,7 +16,8 @@ from hptune.groundwork import Groundwork, lay_groundwork
 from hptune.interruption import Interruption
 from hptune.run.folder import RunFolder
 from hptune.session import Session
-from hptune.spec.experiment import Experiment, GridSpec, RandomSpec, SourceFiles
+from hptune.spec.experiment import Experiment, SourceFiles
+from hptune.spec.search import STRATEGIES
 from hptune.spec.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +30,7 @@ def leaf_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         below = {"data.source": SourceFiles, "strategy": None}.get(f"{prefix}{name}", field.annotation)
         if f"{prefix}{name}" == "strategy":
-            yield from (f"strategy.{key}" for key in (GridSpec.model_fields | RandomSpec.model_fields))
+            yield from sorted({f"strategy.{key}" for spec in STRATEGIES.values() for key in spec.model_fields})
         elif isinstance(below, type) and issubclass(below, BaseModel):
             yield from leaf_keys(below, f"{prefix}{name}.")
         else:
@@ -78,13 +79,28 @@ EFFECTS: dict[str, tuple[Callable[[Groundwork], Any], tuple[str, ...]]] = {
     "strategy.points": (lambda ground: ground.count, ("strategy={name: grid, points: 3}",)),
     "strategy.seed": (lambda ground: ground.identity_sha256, ("strategy.seed=6",)),
     "budget.max_trials": (lambda ground: (ground.planned_trials, session(ground).budget), ("budget.max_trials=3",)),
+    "budget.max_time": (lambda ground: ground.experiment.budget.max_seconds, ("budget.max_time=20m",)),
+    "budget.trial_timeout": (lambda ground: ground.experiment.budget.trial_seconds, ("budget.trial_timeout=90s",)),
+    "budget.target": (lambda ground: session(ground).budget, ("budget.target=0.9",)),
+    "budget.max_failures": (lambda ground: session(ground).budget, ("budget.max_failures=3",)),
+    "start_from": (lambda ground: ground.start_from, ("start_from=[{model.blocks: 2}]",)),
     "budget.max_attempts": (lambda ground: session(ground).budget, ("budget.max_attempts=5",)),
+}
+# Each option of a strategy changes what its strategy is given.
+OPTIONS = {
+    "strategy.num_initial_points": "bayesian, num_initial_points: 3",
+    "strategy.alpha": "bayesian, alpha: 0.01",
+    "strategy.beta": "bayesian, beta: 1",
+    "strategy.batch": "bayesian, batch: 2",
+    "strategy.max_epochs": "hyperband, max_epochs: 27",
+    "strategy.factor": "hyperband, factor: 4",
+    "strategy.hyperband_iterations": "hyperband, hyperband_iterations: 2",
 }
 TESTED_BY_A_SEARCH = {"output.runs", "output.keep", "output.weights_mb", "output.predictions_mb"}
 
 
 def test_every_key_is_proven() -> None:
-    assert set(leaf_keys(Experiment)) == set(EFFECTS) | TESTED_BY_A_SEARCH | set(SETTINGS)
+    assert set(leaf_keys(Experiment)) == set(EFFECTS) | set(OPTIONS) | TESTED_BY_A_SEARCH | set(SETTINGS)
 
 
 @pytest.mark.parametrize("key", [key for key in EFFECTS if key not in ("data.separator", "data.split.column")])
@@ -92,6 +108,20 @@ def test_changing_a_key_changes_what_happens(key: str) -> None:
     look, overrides = EFFECTS[key]
 
     assert look(lay_groundwork(CUSTOMERS, overrides)) != look(lay_groundwork(CUSTOMERS))
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+def test_an_option_reaches_its_strategy(key: str) -> None:
+    def given(strategy: str) -> Any:
+        overrides = (f"strategy={{name: {strategy}}}", "training.epochs=50", "budget.max_trials=null")
+        ground = lay_groundwork(CUSTOMERS, (*overrides, "budget.max_time=1h"))
+        return ground.strategy_options, ground.brackets
+
+    (options, brackets), (plain_options, plain_brackets) = given(OPTIONS[key]), given(OPTIONS[key].partition(",")[0])
+
+    assert options.keys() == plain_options.keys()
+    assert options[key.partition(".")[2]] != plain_options[key.partition(".")[2]]
+    assert (brackets != plain_brackets) == OPTIONS[key].startswith("hyperband")
 
 
 @pytest.mark.parametrize(

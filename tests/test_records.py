@@ -16,7 +16,8 @@ proposals = st.builds(
     trial=st.integers(0, 10**6),
     values=st.dictionaries(st.text(), scalars | st.lists(scalars)),
     seed=st.integers(1, 2**32 - 1),
-    told=st.lists(st.integers(0, 99)).map(tuple),
+    told=st.integers(0, 99),
+    until=st.none() | st.integers(1, 99),
 )
 scores = st.floats(allow_nan=False, allow_infinity=False)
 trials = st.builds(
@@ -93,3 +94,46 @@ def test_a_search_that_goes_on_is_not_stopped() -> None:
 
     assert replay(stopped).stop is not None
     assert replay([*stopped, record("start", trial=0, attempt=1)]).stop is None
+
+
+def test_a_trial_that_paused_goes_on_from_there() -> None:
+    proposal = Proposal(0, {}, 1, until=3)
+    paused = Trial(proposal, Outcome.PAUSED, score=0.5, epochs=3)
+    start = record("start", trial=0, attempt=1)
+    records = [
+        record("header", format=1),
+        record("propose", **encode_proposal(proposal)),
+        start,
+        record("pause", **encode_trial(paused)),
+    ]
+
+    history = replay([*records, start, record("end", **encode_trial(Trial(proposal, Outcome.INTERRUPTED)))])
+
+    assert history.ends == history.pauses == {0: paused}
+    assert history.told(2) == (paused,)
+    assert history.finished(2) == {}
+
+
+def test_an_end_that_no_training_came_to_is_not_told_again() -> None:
+    proposal = Proposal(0, {}, 1, until=3)
+    paused = Trial(proposal, Outcome.PAUSED, score=0.5, epochs=3)
+    halted = Trial(proposal, Outcome.COMPLETED, score=0.5, epochs=3)
+    records = [
+        record("header", format=1),
+        record("propose", **encode_proposal(proposal)),
+        record("start", trial=0, attempt=1),
+        record("pause", **encode_trial(paused)),
+        record("end", **encode_trial(halted)),
+    ]
+
+    history = replay(records)
+
+    assert history.told(2) == (paused,)
+    assert history.ends == history.finished(2) == {0: halted}
+    assert history.pauses == {}
+
+
+def test_active_time_is_that_of_the_last_record_that_tells() -> None:
+    records = [record("header"), record("stop", reason="x", active=7.5), record("test_look")]
+
+    assert replay(records).active == 7.5

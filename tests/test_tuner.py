@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from hptune.objective import Objective
 from hptune.trial import Exhausted, Outcome, Proposal, Trial, Wait
-from hptune.tuner import BUDGET_USED, INTERRUPTED, Budget, Past, Tuner
+from hptune.tuner import BUDGET_USED, INTERRUPTED, TIME_USED, Budget, Past, Tuner
+
+SQUARE = Objective("mse", "max")
 
 
 def proposal(number: int) -> Proposal:
@@ -23,6 +26,7 @@ class ListStrategy:
     told: list[int] = field(default_factory=list)
     next: int = 0
     waits: bool = False
+    works_in_batches: bool = False
 
     def ask(self, count: int) -> list[Proposal] | Wait | Exhausted:
         if self.waits and self.next > len(self.told):
@@ -37,6 +41,9 @@ class ListStrategy:
 
     def recall(self, proposal: Proposal) -> None:
         self.next = max(self.next, proposal.trial + 1)
+
+    def halted(self) -> list[int]:
+        return []
 
 
 @dataclass
@@ -81,7 +88,10 @@ class LogRecorder:
         self.log.append(f"end {trial.number} {trial.outcome.value}")
         self.ended.append(trial)
 
-    def stop(self, reason: str) -> None:
+    def pause(self, trial: Trial) -> None:
+        self.log.append(f"pause {trial.number}")
+
+    def stop(self, reason: str, through: int | None) -> None:
         self.reason = reason
 
 
@@ -104,12 +114,13 @@ def run(
     past: Past | None = None,
     failures: dict[int, list[Outcome]] | None = None,
     stop_after: int | None = None,
+    is_time_used: Callable[[], bool] = lambda: False,
 ) -> tuple[str, LogRecorder, SquaringTrainer]:
     log: list[str] = []
     recorder = LogRecorder(log)
     trainer = SquaringTrainer(log, failures or {}, stop_after)
-    tuner = Tuner(strategy, recorder, LogObserver(log), budget, past or Past())
-    return tuner.run(trainer, trainer.is_stopping), recorder, trainer
+    tuner = Tuner(strategy, recorder, LogObserver(log), SQUARE, budget, past or Past())
+    return tuner.run(trainer, trainer.is_stopping, is_time_used), recorder, trainer
 
 
 def test_each_step_is_recorded_before_it_is_taken_and_told_before_it_is_shown() -> None:
@@ -209,7 +220,12 @@ def test_a_resumed_search_ends_as_the_undisturbed_one(stop_after: int) -> None:
     _, first, _ = run(ListStrategy(), Budget(max_trials=5), stop_after=stop_after)
     proposed = tuple(proposal(number) for number in range(sum(line.startswith("propose") for line in first.log)))
     finished = tuple(trial for trial in first.ended if trial.outcome is Outcome.COMPLETED)
-    past = Past(proposed, finished, tuple((trial.number, trial.attempt) for trial in first.ended))
+    past = Past(
+        proposed,
+        finished,
+        frozenset(trial.number for trial in finished),
+        tuple((trial.number, trial.attempt) for trial in first.ended),
+    )
     strategy = ListStrategy()
 
     _, second, _ = run(strategy, Budget(max_trials=5), past)
@@ -217,3 +233,28 @@ def test_a_resumed_search_ends_as_the_undisturbed_one(stop_after: int) -> None:
     scores = sorted((trial.number, trial.score) for trial in (*finished, *second.ended))
     assert scores == [(trial.number, trial.score) for trial in undisturbed.ended]
     assert sorted(strategy.told) == [0, 1, 2, 3, 4]
+
+
+def test_a_target_ends_the_search_and_names_the_trial() -> None:
+    reason, recorder, _ = run(ListStrategy(), Budget(max_trials=100, target=20.0))
+
+    assert reason == recorder.reason == "target reached: mse 25 in trial 5"
+    assert len(recorder.ended) == 6
+
+
+def test_failures_end_the_search_once_there_are_too_many() -> None:
+    failures = {number: [Outcome.DIVERGED] for number in (1, 3, 4)}
+
+    reason, recorder, _ = run(ListStrategy(), Budget(max_trials=100, max_failures=3), failures=failures)
+
+    assert reason == "too many failures: 3 trials failed"
+    assert len(recorder.ended) == 5
+
+
+def test_used_time_ends_the_search_with_success() -> None:
+    used = iter([False] * 7 + [True] * 9)
+
+    reason, recorder, _ = run(ListStrategy(), Budget(max_trials=100), is_time_used=lambda: next(used))
+
+    assert reason == TIME_USED
+    assert 1 <= len(recorder.ended) <= 7

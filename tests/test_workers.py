@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,46 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_ins import count_epochs, double, hang, misbehave, refuse, square, stumble, wait_long
 
 from hptune.errors import DataError, InternalError
 from hptune.interruption import Interruption
-from hptune.training.job import Fitted
-from hptune.training.workers import OnEpoch, WarmProcesses, WorkerTrainer
+from hptune.training.workers import Orders, WarmProcesses, WorkerTrainer
 from hptune.trial import Outcome, Proposal, Trial
 
 pytestmark = pytest.mark.tensorflow
-
-
-def square(number: int, on_epoch: OnEpoch) -> Fitted:
-    on_epoch(1, float(number))
-    return Fitted(Outcome.COMPLETED, "stand-in", score=float(number**2), epochs=1)
-
-
-def misbehave(number: int, on_epoch: OnEpoch) -> Fitted:
-    if number == 0:
-        print("about to fall", flush=True)
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if number == 1:
-        os._exit(0)
-    return square(number, on_epoch)
-
-
-def stumble(number: int, on_epoch: OnEpoch) -> Fitted:
-    raise KeyError("a fault of ours")
-
-
-def wait_long(number: int, on_epoch: OnEpoch) -> Fitted:
-    on_epoch(1, 0.0)
-    time.sleep(60)
-    return square(number, on_epoch)
-
-
-def double(number: int) -> int:
-    return 2 * number
-
-
-def refuse(number: int) -> int:
-    raise DataError("not this table")
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +27,18 @@ def processes() -> Iterator[WarmProcesses]:
         yield warm
 
 
-def train(processes: WarmProcesses, function: Any, count: int, tmp_path: Path, workers: int = 2) -> list[Trial]:
+def train(
+    processes: WarmProcesses,
+    function: Any,
+    count: int,
+    tmp_path: Path,
+    workers: int = 2,
+    orders: Orders = Orders(lambda: False),  # noqa: B008 - it is frozen
+) -> list[Trial]:
     def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
         return function, (proposal.trial,), tmp_path / f"{proposal.trial}.txt"
 
-    trainer = WorkerTrainer(processes, workers, work, lambda *_: None, lambda: False)
+    trainer = WorkerTrainer(processes, workers, work, lambda *_: None, orders)
     proposals = (Proposal(number, {}, 1) for number in range(count))
     return sorted(trainer.train(proposals, lambda *_: None), key=lambda trial: trial.number)
 
@@ -97,7 +71,7 @@ def test_an_attempt_is_on_record_before_it_begins(processes: WarmProcesses, tmp_
         log.append("work")
         return square, (1,), tmp_path / "out.txt"
 
-    trainer = WorkerTrainer(processes, 1, work, lambda *_: log.append("epoch"), lambda: False)
+    trainer = WorkerTrainer(processes, 1, work, lambda *_: log.append("epoch"), Orders(lambda: False))
     for _ in trainer.train([Proposal(0, {}, 1)], lambda *_: log.append("start")):
         log.append("end")
 
@@ -110,7 +84,7 @@ def test_a_request_to_stop_ends_what_is_under_way(processes: WarmProcesses, tmp_
     def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
         return wait_long, (proposal.trial,), tmp_path / f"{proposal.trial}.txt"
 
-    trainer = WorkerTrainer(processes, 2, work, lambda *_: stopping.append(True), lambda: bool(stopping))
+    trainer = WorkerTrainer(processes, 2, work, lambda *_: stopping.append(True), Orders(lambda: bool(stopping)))
     began = time.monotonic()
 
     trials = list(trainer.train((Proposal(n, {}, 1) for n in range(9)), lambda *_: None))
@@ -118,6 +92,40 @@ def test_a_request_to_stop_ends_what_is_under_way(processes: WarmProcesses, tmp_
     assert {trial.outcome for trial in trials} == {Outcome.INTERRUPTED}
     assert len(trials) == 2
     assert time.monotonic() - began < 20
+
+
+def test_a_trial_whose_time_is_over_keeps_what_it_reached(processes: WarmProcesses, tmp_path: Path) -> None:
+    trials = train(processes, count_epochs, 2, tmp_path, orders=Orders(lambda: False, trial_timeout=0.5))
+
+    assert [(trial.outcome, trial.score) for trial in trials] == [(Outcome.TIMEOUT, 0.5)] * 2
+    assert trials[0].message == "budget.trial_timeout of 0.5 s is over"
+    assert all(1 <= trial.epochs < 1000 for trial in trials)
+
+
+def test_a_worker_that_does_not_listen_is_ended(
+    processes: WarmProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hptune.training.workers._LEAST_LAST_EPOCH_S", 0.3)
+    monkeypatch.setattr("hptune.training.workers._GRACE_S", 0.3)
+    began = time.monotonic()
+
+    (trial,) = train(processes, hang, 1, tmp_path, orders=Orders(lambda: False, trial_timeout=0.2))
+
+    assert (trial.outcome, trial.score) == (Outcome.TIMEOUT, None)
+    assert trial.message == "ended without a result: budget.trial_timeout of 0.2 s is over"
+    assert time.monotonic() - began < 10
+
+
+def test_when_the_time_is_used_nothing_more_begins(processes: WarmProcesses, tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    def is_used() -> bool:
+        return time.monotonic() - began > 0.5
+
+    trials = train(processes, count_epochs, 2, tmp_path, workers=2, orders=Orders(lambda: False, is_used))
+
+    assert {trial.message for trial in trials} == {"budget.max_time is used"}
+    assert time.monotonic() - began < 5
 
 
 def test_calls_return_values_and_errors_meant_for_the_user(processes: WarmProcesses, tmp_path: Path) -> None:
@@ -131,7 +139,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from test_workers import wait_long
+from stand_ins import wait_long
 from hptune.interruption import Interruption
 from hptune.training.workers import WarmProcesses
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from hptune.objective import Objective
 from hptune.report.machine import trial_record
 from hptune.report.words import format_duration, format_number
 from hptune.trial import Outcome, Proposal, Trial
+from hptune.tuner import Plan
 
 _BAR_WIDTH = 60
 
@@ -22,19 +23,20 @@ _BAR_WIDTH = 60
 class Progress:
     """What every way of showing progress keeps count of."""
 
-    def __init__(self, objective: Objective, total: int | None, finished: Sequence[Trial]) -> None:
+    def __init__(self, objective: Objective, plan: Plan, finished: Sequence[Trial]) -> None:
         """Start counting.
 
         Args:
             objective: By which the best is chosen.
-            total: Trials to come to in all, where that is known.
+            plan: How much there is to do.
             finished: Trials of earlier sessions.
         """
         self._objective = objective
-        self._total = total
+        self._plan = plan
         self._began = time.monotonic()
-        self._done_before = len(finished)
         self._done = len(finished)
+        self._epochs = sum(trial.epochs for trial in finished)
+        self._share_before = self._share_done()
         self._best: Trial | None = None
         for trial in finished:
             self._take(trial)
@@ -43,18 +45,17 @@ class Progress:
         """Nothing to count."""
 
     def epoch(self, trial: int, epoch: int, score: float) -> None:
-        """Nothing to count."""
+        """Count an epoch."""
+        self._epochs += 1
 
     def finished(self, trial: Trial) -> None:
         """Count an ended trial."""
-        if trial.outcome is not Outcome.INTERRUPTED:
+        if trial.outcome not in (Outcome.INTERRUPTED, Outcome.PAUSED):
             self._done += 1
-            self._take(trial)
+        self._take(trial)
 
     def _take(self, trial: Trial) -> None:
-        if trial.score is None or trial.outcome is not Outcome.COMPLETED:
-            return
-        if self._objective.is_better(trial.score, self._best.score if self._best else None):
+        if trial.score is not None and self._objective.is_better(trial.score, self._best.score if self._best else None):
             self._best = trial
 
     def _describe_best(self) -> str:
@@ -63,13 +64,22 @@ class Progress:
         return f"best {self._objective.metric} {format_number(self._best.score)} (trial {self._best.number})"
 
     def _describe_count(self) -> str:
-        return f"{self._done}/{self._total}" if self._total is not None else str(self._done)
+        return f"{self._done}/{self._plan.trials}" if self._plan.trials is not None else str(self._done)
+
+    def _share_done(self) -> float | None:
+        """Which share of the work is done: by epochs where they are planned, else by trials."""
+        if self._plan.epochs is not None:
+            return self._epochs / self._plan.epochs
+        return self._done / self._plan.trials if self._plan.trials is not None else None
 
     def _seconds_left(self) -> float | None:
-        fresh = self._done - self._done_before
-        if self._total is None or not fresh:
-            return None
-        return (time.monotonic() - self._began) / fresh * max(self._total - self._done, 0)
+        passed = time.monotonic() - self._began
+        share, left = self._share_done(), []
+        if share is not None and self._share_before is not None and share > self._share_before:
+            left.append(passed / (share - self._share_before) * max(1 - share, 0))
+        if self._plan.seconds is not None:
+            left.append(max(self._plan.seconds - passed, 0))
+        return min(left, default=None)
 
     def _describe_time(self) -> str:
         left = self._seconds_left()
@@ -86,11 +96,23 @@ class Progress:
 class PlainProgress(Progress):
     """One plain line a trial: for pipes, logs and CI."""
 
+    def __init__(self, objective: Objective, plan: Plan, finished: Sequence[Trial]) -> None:
+        super().__init__(objective, plan, finished)
+        self._shown: dict[int, int] = {}
+
+    def __enter__(self) -> Progress:
+        say(aside(), self._plan.words)
+        return self
+
     def finished(self, trial: Trial) -> None:
-        """Print the trial."""
+        """Print the trial, but not again where a pause turns out to have been its end."""
         super().finished(trial)
+        if self._shown.get(trial.number) == trial.epochs:
+            return
+        self._shown[trial.number] = trial.epochs
         result = f"{self._objective.metric} {format_number(trial.score)}" if trial.score is not None else trial.message
-        line = f"trial {trial.number} {trial.outcome.value} {result}; {self._describe_best()}; "
+        state = f"paused after epoch {trial.epochs}," if trial.outcome is Outcome.PAUSED else trial.outcome.value
+        line = f"trial {trial.number} {state} {result}; {self._describe_best()}; "
         say(aside(), f"{line}{self._describe_count()} done, {self._describe_time()}")
 
 
@@ -106,8 +128,8 @@ class JsonProgress(PlainProgress):
 class LiveProgress(Progress):
     """A few lines that change in place."""
 
-    def __init__(self, objective: Objective, total: int | None, finished: Sequence[Trial]) -> None:
-        super().__init__(objective, total, finished)
+    def __init__(self, objective: Objective, plan: Plan, finished: Sequence[Trial]) -> None:
+        super().__init__(objective, plan, finished)
         self._running: dict[int, str] = {}
         self._live = Live(get_renderable=self._render, console=aside(), refresh_per_second=4, transient=True)
 
@@ -117,26 +139,28 @@ class LiveProgress(Progress):
 
     def epoch(self, trial: int, epoch: int, score: float) -> None:
         """Show how far a trial is."""
+        super().epoch(trial, epoch, score)
         self._running[trial] = f"epoch {epoch}, {self._objective.metric} {format_number(score)}"
 
     def finished(self, trial: Trial) -> None:
         """Take the trial away; say so where it failed."""
         super().finished(trial)
         self._running.pop(trial.number, None)
-        if trial.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
+        if trial.has_failed:
             say(self._live.console, f"trial {trial.number} {trial.outcome.value}: {trial.message}", "yellow")
 
     def _render(self) -> RenderableType:
         counts = f"{self._describe_count()} done, {len(self._running)} running; {self._describe_best()}; "
         lines: list[RenderableType] = [Text(counts + self._describe_time(), overflow="ellipsis", no_wrap=True)]
-        if self._total:
+        if (share := self._share_done()) is not None:
             # The bar does not end its line; an empty text does.
-            lines += [ProgressBar(total=self._total, completed=self._done, width=_BAR_WIDTH), Text("")]
+            lines += [ProgressBar(total=1.0, completed=min(share, 1.0), width=_BAR_WIDTH), Text("")]
         for number, state in sorted(self._running.items()):
             lines.append(Text(f"  trial {number}: {state}", style="dim", overflow="ellipsis", no_wrap=True))
         return Group(*lines)
 
     def __enter__(self) -> Progress:
+        say(self._live.console, self._plan.words)
         self._live.__enter__()
         return self
 
@@ -145,13 +169,13 @@ class LiveProgress(Progress):
 
 
 def choose_progress(
-    objective: Objective, total: int | None, finished: Sequence[Trial], *, as_json: bool, quiet: bool
+    objective: Objective, plan: Plan, finished: Sequence[Trial], *, as_json: bool, quiet: bool
 ) -> Progress:
     """Choose how to show progress: as demanded, else by whether a terminal watches."""
     if as_json:
-        return JsonProgress(objective, total, finished)
+        return JsonProgress(objective, plan, finished)
     if quiet:
-        return Progress(objective, total, finished)
+        return Progress(objective, plan, finished)
     if aside().is_terminal and not aside().is_dumb_terminal:
-        return LiveProgress(objective, total, finished)
-    return PlainProgress(objective, total, finished)
+        return LiveProgress(objective, plan, finished)
+    return PlainProgress(objective, plan, finished)

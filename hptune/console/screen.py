@@ -103,9 +103,10 @@ def show_summary(console: Console, summary: Summary) -> None:
         scores = ([name, *values.values()] for name, values in rows_of_verdict)
         console.print(table(f"Best model (trial {summary.verdict['trial']})", ["metric", *names], scores, names))
         console.print()
-    failures = {name: count for name, count in summary.outcomes.items() if name != Outcome.COMPLETED.value}
-    counts = "".join(f", {count} {name}" for name, count in sorted(failures.items()))
-    say(console, f"{summary.state}; {len(completed)} of {summary.proposed} trials completed{counts}")
+    others = {name: count for name, count in summary.outcomes.items() if name != Outcome.COMPLETED.value}
+    counts = "".join(f", {count} {name}" for name, count in sorted(others.items()))
+    done = summary.outcomes.get(Outcome.COMPLETED.value, 0)
+    say(console, f"{summary.state}; {done} of {summary.proposed} trials completed{counts}")
     if summary.test_looks > 1:
         say(console, f"the test rows were scored {summary.test_looks} times: their scores are no longer unseen")
 
@@ -159,7 +160,7 @@ def show_check(console: Console, facts: Mapping[str, Any]) -> None:
     dimensions = [(item["name"], item["kind"], item["range"], item["when"]) for item in facts["space"]["dimensions"]]
     console.print(table("Search space", ("dimension", "kind", "values", "active when"), dimensions))
     console.print()
-    say(console, facts["plan"])
+    say(console, "\n".join([facts["plan"], *facts["brackets"]]))
     for note in facts["notes"]:
         say(console, f"note: {note}", "yellow")
 

@@ -33,8 +33,8 @@ def to_markdown(summary: Summary, most_rows: int = 20) -> str:
     if shown:
         columns = ("rank", "trial", "score", "best_epoch", "weights", *board.dimensions)
         lines += [*_table(columns, [[row[column] for column in columns] for row in shown]), ""]
-        if len(board.completed) > len(shown):
-            lines += [f"{len(board.completed) - len(shown)} further trials are in leaderboard.csv.", ""]
+        if len(board.scored) > len(shown):
+            lines += [f"{len(board.scored) - len(shown)} further trials are in leaderboard.csv.", ""]
     return "\n".join(lines)
 
 

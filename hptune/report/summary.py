@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Summary:
     @property
     def best(self) -> Trial | None:
         """The first trial of the leaderboard, where one completed."""
-        return self.leaderboard.completed[0] if self.leaderboard.completed else None
+        return self.leaderboard.scored[0] if self.leaderboard.scored else None
 
 
 def summarize(folder: RunFolder) -> Summary:
@@ -72,9 +73,17 @@ def summarize(folder: RunFolder) -> Summary:
 
 
 def leaderboard_of(history: History) -> Leaderboard:
-    """Rank what has ended; interrupted trials are not yet results."""
+    """Rank what has ended or paused; interrupted trials are not yet results.
+
+    Where the search came to its end at a trial, later ones do not count: how many of them there are is chance.
+    """
     objective = Objective(**history.header["objective"])
-    ended = (trial for trial in history.ends.values() if trial.outcome is not Outcome.INTERRUPTED)
+    through = math.inf if history.stop is None or history.stop["through"] is None else history.stop["through"]
+    ended = (
+        trial
+        for number, trial in history.ends.items()
+        if trial.outcome is not Outcome.INTERRUPTED and number <= through
+    )
     return rank(ended, objective, history.header["dimensions"])
 
 

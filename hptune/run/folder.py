@@ -22,6 +22,7 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 WEIGHTS = "weights.npz"
 PREDICTIONS = "predictions.npy"
 CURVE = "curve.json"
+STATE = "state.npz"
 # Room for the longest name below a run folder within the 4,096 bytes that Linux allows (1,024 on macOS).
 LONGEST_PATH = 900
 
@@ -77,9 +78,10 @@ class RunFolder:
         """The detail: tracebacks, versions, what workers printed when they died."""
         return self.path / "hptune.log"
 
-    def trial(self, number: int) -> Path:
-        """The folder of a trial."""
-        return self.path / "trials" / f"{number:04d}"
+    def trial(self, number: int, first_epoch: int = 1) -> Path:
+        """The folder of a trial; what goes on after a pause has its own, so that nothing recorded is overwritten."""
+        suffix = f"-from-{first_epoch:04d}" if first_epoch > 1 else ""
+        return self.path / "trials" / f"{number:04d}{suffix}"
 
     def exists(self) -> bool:
         """Tell whether a search has begun here; an empty journal means that nothing was announced yet."""
@@ -125,18 +127,13 @@ class RunFolder:
             self.path.rename(target)
         return target
 
-    def begin_attempt(self, number: int) -> Path:
-        """Give a trial an empty folder: a fresh attempt has fresh files."""
-        folder = self.trial(number)
+    def begin_attempt(self, number: int, first_epoch: int = 1) -> Path:
+        """Give an attempt an empty folder: it has fresh files."""
+        folder = self.trial(number, first_epoch)
         remove_folder(folder)
         with storage_errors(folder):
             folder.mkdir(parents=True)
         return folder
-
-    def describe_trial_files(self, number: int, names: Iterable[str]) -> tuple[StoredFile, ...]:
-        """Size and hash of files of a trial, named relative to the run folder."""
-        folder = self.trial(number)
-        return tuple(describe_file(folder / name, f"trials/{folder.name}/{name}") for name in names)
 
     def verified(self, file: StoredFile) -> Path:
         """Return the path of a recorded file whose bytes are what the record says.
@@ -153,7 +150,9 @@ class RunFolder:
 
     def collect_garbage(self, history: History) -> None:
         """Delete what no record names: half-written files and the folders of attempts that did not end."""
-        named = {file.name for trial in history.ends.values() for file in trial.files}
+        named = {
+            file.name for state in (history.ends, history.pauses) for trial in state.values() for file in trial.files
+        }
         trials = self.path / "trials"
         for folder in sorted(trials.iterdir()) if trials.is_dir() and not trials.is_symlink() else ():
             if folder.is_symlink() or not folder.is_dir():
@@ -168,9 +167,16 @@ class RunFolder:
             _unlink(leftover)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete recorded files, named relative to the run folder; those already gone are fine."""
+        """Delete recorded files, named relative to the run folder, and the folders that are empty then.
+
+        Those already gone are fine.
+        """
         for name in names:
-            _unlink(self.path / name)
+            path = self.path / name
+            _unlink(path)
+            if path.parent.is_dir() and not any(path.parent.iterdir()):
+                with storage_errors(path.parent):
+                    path.parent.rmdir()
 
 
 def beyond_limits(ranked: Iterable[Trial], limits_bytes: Mapping[str, int], keep: int) -> list[str]:

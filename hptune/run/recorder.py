@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -10,9 +11,9 @@ from typing import Any
 
 from hptune.leaderboard import rank
 from hptune.objective import Objective
-from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder, beyond_limits
+from hptune.run.folder import PREDICTIONS, STATE, WEIGHTS, RunFolder, beyond_limits
 from hptune.run.journal import Journal
-from hptune.run.records import History, encode_proposal, encode_trial
+from hptune.run.records import History, encode_proposal, encode_trial, take_state
 from hptune.trial import Outcome, Proposal, StoredFile, Trial
 
 # Looking through all kept files after each trial would cost time that grows with the square of the trials.
@@ -29,7 +30,8 @@ class RunRecorder:
         history: History,
         objective: Objective,
         keep: Mapping[str, int],
-        last_epoch: Callable[[Proposal], int],
+        epochs: Callable[[Proposal], int],
+        active: Callable[[], float],
     ) -> None:
         """Set up.
 
@@ -39,14 +41,17 @@ class RunRecorder:
             history: What the journal held when it was opened.
             objective: By which trials are ranked.
             keep: `keep` (trials), `weights_mb` and `predictions_mb`, as in `output` of the experiment.
-            last_epoch: The epoch at which a proposal ends at the latest.
+            epochs: The epoch at which a proposal ends at the latest.
+            active: Seconds that the search has worked in all its sessions.
         """
         self._folder = folder
         self._journal = journal
         self._objective = objective
         self._keep = keep
-        self._last_epoch = last_epoch
+        self._epochs = epochs
+        self._active = active
         self._ends = dict(history.ends)
+        self.pauses = dict(history.pauses)
         self._ended_since_clearing = 0
         self._deleted: set[str] = set()
 
@@ -65,32 +70,56 @@ class RunRecorder:
 
     def start(self, proposal: Proposal, attempt: int, worker: int) -> None:
         """Record that an attempt begins, in an empty folder."""
-        self._folder.begin_attempt(proposal.trial)
-        self._journal.append(
+        first_epoch = self.first_epoch(proposal.trial)
+        self._folder.begin_attempt(proposal.trial, first_epoch)
+        self._append(
             "start",
             trial=proposal.trial,
             attempt=attempt,
-            first_epoch=1,
-            last_epoch=self._last_epoch(proposal),
+            first_epoch=first_epoch,
+            last_epoch=proposal.until or self._epochs(proposal),
             worker=worker,
             host=socket.gethostname(),
             pid=os.getpid(),
         )
 
+    def first_epoch(self, number: int) -> int:
+        """Return the epoch with which the next attempt at a trial begins: after its last pause, else the first."""
+        return self.pauses[number].epochs + 1 if number in self.pauses else 1
+
+    def pause(self, trial: Trial) -> None:
+        """Record how far a trial came; its files are on the disk already."""
+        self._append("pause", **encode_trial(trial))
+        self._take(trial)
+
     def end(self, trial: Trial) -> None:
         """Record how an attempt ended; its files are on the disk already."""
-        self._journal.append("end", **encode_trial(trial))
-        self._ends[trial.number] = trial
+        files = tuple(file for file in trial.files if not file.name.endswith(f"/{STATE}"))
+        trial = dataclasses.replace(trial, files=files)
+        self._append("end", **encode_trial(trial))
+        self._take(trial)
         self._ended_since_clearing += 1
         if self._ended_since_clearing >= _TRIALS_BETWEEN_CLEARINGS:
             self.clear()
 
+    def _take(self, trial: Trial) -> None:
+        """Let a trial's last state be this one, and delete the files that only the one before has named."""
+        before = (*self._ends.get(trial.number, trial).files, *self.pauses.get(trial.number, trial).files)
+        take_state(self._ends, self.pauses, trial)
+        now = (*self._ends[trial.number].files, *self.pauses.get(trial.number, trial).files)
+        self._folder.delete({file.name for file in before} - {file.name for file in now})
+
+    def _append(self, kind: str, **fields: Any) -> None:
+        self._journal.append(kind, **fields, active=round(self._active(), 3))
+
     def clear(self) -> None:
         """Delete the weights and predictions that need not be kept."""
         self._ended_since_clearing = 0
-        completed = (trial for trial in self._ends.values() if trial.outcome is Outcome.COMPLETED)
+        # A paused trial keeps its files: it may go on.
+        ended = (trial for trial in self._ends.values() if trial.outcome is not Outcome.PAUSED)
+        scored = (trial for trial in ended if trial.score is not None)
         limits = {WEIGHTS: self._keep["weights_mb"] << 20, PREDICTIONS: self._keep["predictions_mb"] << 20}
-        ranked = rank(completed, self._objective, ()).trials
+        ranked = rank(scored, self._objective, ()).trials
         names = set(beyond_limits(ranked, limits, self._keep["keep"])) - self._deleted
         self._folder.delete(names)
         self._deleted |= names
@@ -99,6 +128,6 @@ class RunRecorder:
         """Record that the test rows were scored, with the model that was scored."""
         self._journal.append("test_look", who=who, trial=trial, artifact=asdict(artifact))
 
-    def stop(self, reason: str) -> None:
-        """Record why the search ended."""
-        self._journal.append("stop", reason=reason)
+    def stop(self, reason: str, through: int | None) -> None:
+        """Record why the search ended, and the last trial that counts where not all do."""
+        self._append("stop", reason=reason, through=through)

@@ -6,19 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hptune.objective import METRICS
-from hptune.spec.dimensions import Written
+from hptune.schedule import smallest_bracket
+from hptune.spec.dimensions import UNSET, Written
 from hptune.spec.experiment import Experiment, is_finite_number
 from hptune.spec.problems import show, suggest
+from hptune.spec.search import GridSpec, HyperbandSpec
 from hptune.spec.settings import SETTINGS
 
-Disagreement = tuple[tuple[str, ...], str]
+Disagreement = tuple[tuple[str | int, ...], str]
 
 
 def find_disagreements(experiment: Experiment) -> Iterator[Disagreement]:
     """Yield where the parts contradict each other: a path of keys, and a message."""
     written = experiment.written()
     yield from _objective(experiment)
-    yield from _strategy(experiment, written)
+    yield from _budget(experiment)
+    yield from _grid(experiment, written)
+    yield from _hyperband(experiment, written)
     for key, value in written.items():
         yield from _conditions(key, value, written)
     yield from _cycles(written)
@@ -30,6 +34,12 @@ def find_notes(experiment: Experiment, bare_pairs: list[str]) -> tuple[str, ...]
     """Say what reads otherwise than somebody might have meant: a list of two numbers is a choice of two."""
     written = experiment.written()
     notes = []
+    defaults = [key for key, value in written.items() if value.default is not UNSET]
+    if defaults and not experiment.start_from:
+        named = ", ".join(defaults)
+        notes.append(
+            f"{named}: a default is used by start_from only; write start_from: [{{}}] to try the defaults first"
+        )
     for key in bare_pairs:
         low, high = written[key].values or (None, None)
         if is_finite_number(low) and is_finite_number(high) and low < high:
@@ -48,11 +58,24 @@ def _objective(experiment: Experiment) -> Iterator[Disagreement]:
         yield ("objective", "direction"), f"expected {sensible}, got {direction}: {metric} is better when {better}"
 
 
-def _strategy(experiment: Experiment, written: Mapping[str, Written]) -> Iterator[Disagreement]:
+def _budget(experiment: Experiment) -> Iterator[Disagreement]:
+    strategy, budget = experiment.strategy.name, experiment.budget
+    if strategy in ("random", "bayesian") and budget.max_trials is None and budget.max_time is None:
+        yield (
+            ("budget",),
+            f"{strategy} search has no end of its own; write budget: {{max_trials: 50}}, or {{max_time: 20m}}",
+        )
+    metric, target = experiment.objective.metric, budget.target
+    if target is not None and metric in METRICS:
+        is_max = METRICS[metric].direction == "max"
+        if target > 1 if is_max else target < 0:
+            end = "at most 1" if is_max else "at least 0"
+            yield ("budget", "target"), f"never reached: {metric} is {end}, got {show(target)}"
+
+
+def _grid(experiment: Experiment, written: Mapping[str, Written]) -> Iterator[Disagreement]:
     strategy = experiment.strategy
-    if strategy.name == "random" and experiment.budget.max_trials is None:
-        yield ("budget",), "random search has no end of its own; write budget: {max_trials: 50} or another number"
-    if strategy.name == "grid" and strategy.points is None:
+    if isinstance(strategy, GridSpec) and strategy.points is None:
         for key, value in written.items():
             is_open = value.is_range and value.step is None and (value.log or not value.is_int)
             if is_open:
@@ -60,6 +83,28 @@ def _strategy(experiment: Experiment, written: Mapping[str, Written]) -> Iterato
                     tuple(key.split(".")),
                     "a grid over a range without step needs strategy: {name: grid, points: 10}, or step here",
                 )
+
+
+def _hyperband(experiment: Experiment, written: Mapping[str, Written]) -> Iterator[Disagreement]:
+    strategy = experiment.strategy
+    if not isinstance(strategy, HyperbandSpec):
+        return
+    epochs = written["training.epochs"]
+    if epochs.varies:
+        yield ("training", "epochs"), "hyperband decides how long a trial trains; write one number, the most it may"
+        return
+    if strategy.max_epochs not in (None, epochs.constant) and epochs.constant != SETTINGS["training.epochs"].default:
+        yield (
+            ("strategy", "max_epochs"),
+            f"expected training.epochs, which is {epochs.constant}, got {strategy.max_epochs}; state it once",
+        )
+    least = smallest_bracket(experiment.max_epochs(), strategy.factor)
+    most = experiment.budget.max_trials
+    if most is not None and most < least:
+        yield (
+            ("budget", "max_trials"),
+            f"expected at least {least}, the configurations of hyperband's smallest bracket, got {most}",
+        )
 
 
 def _blocks(experiment: Experiment, written: Mapping[str, Written]) -> Iterator[Disagreement]:

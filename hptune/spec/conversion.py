@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hptune.space import Choice, Condition, Dimension, Float, Int
-from hptune.spec.dimensions import Written
+from hptune.spec.dimensions import UNSET, Written
 from hptune.spec.settings import SETTINGS
 
 
@@ -25,6 +25,16 @@ def to_dimensions(key: str, written: Written, most_blocks: int) -> Iterator[Dime
     for number in range(1, most_blocks + 1):
         exists = Condition("model.blocks", min=number)
         yield _to_dimension(f"{key}.{number}", written, (*when, exists))
+
+
+def first_values(key: str, written: Written) -> Iterator[tuple[str, Any]]:
+    """Yield what a dimension is where a configuration to start from does not name it.
+
+    That is its default; else the first value of a choice or the lower end of a range, as in KerasTuner. A setting with
+    a value for each block has the same for all of them, under the name of the setting.
+    """
+    if written.varies:
+        yield key, written.ends()[0] if written.default is UNSET else written.default
 
 
 def _to_dimension(name: str, written: Written, when: tuple[Condition, ...]) -> Dimension:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 from hptune.space import identity
@@ -30,8 +31,17 @@ _SYNONYMS = {
     "options": "values",
     "q": "step",
 }
-_RANGE_KEYS = ("min", "max", "step", "log", "when", "type", "per_block")
-_CHOICE_KEYS = ("values", "when", "per_block")
+_RANGE_KEYS = ("min", "max", "step", "log", "default", "when", "type", "per_block")
+_CHOICE_KEYS = ("values", "default", "when", "per_block")
+
+
+class Unset(Enum):
+    """Stands where nobody said anything; null may be a default."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
 _DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "uniform": {"type": "float"},
     "q_uniform": {},
@@ -59,6 +69,7 @@ class Written:
         step: Of a range.
         log: Whether a range is logarithmic.
         is_int: Whether a range holds whole numbers.
+        default: What a configuration to start from takes where it does not say; UNSET where nobody said.
         when: Conditions as written, by dotted name.
         per_block: Whether each block has its own.
         blocks: A constant for each block, from the first.
@@ -71,6 +82,7 @@ class Written:
     step: Any = None
     log: bool = False
     is_int: bool = False
+    default: Any = UNSET
     when: Mapping[str, Any] = field(default_factory=dict)
     per_block: bool = False
     blocks: tuple[Any, ...] | None = None
@@ -93,11 +105,18 @@ class Written:
             return self.blocks
         return self.values if self.values is not None else (self.constant,)
 
+    def has(self, value: Any) -> bool:
+        """Tell whether a number lies in the range and on its steps."""
+        if isinstance(value, bool) or not isinstance(value, int if self.is_int else int | float):
+            return False
+        is_on_step = self.step is None or not (Decimal(str(value)) - Decimal(str(self.min))) % Decimal(str(self.step))
+        return bool(self.min <= value <= self.max and is_on_step)
+
     def canonical(self) -> Any:
         """Return plain data in the words of the dialect."""
         if self.blocks is not None:
             return {"per_block": list(self.blocks)}
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = {} if self.default is UNSET else {"default": self.default}
         if self.when:
             extra["when"] = dict(self.when)
         if self.per_block:
@@ -219,7 +238,10 @@ def _parse_choice(made: Mapping[str, Any], setting: Setting, *, is_bare: bool) -
             found.append(((*prefix, index), f"{show(value)} stands twice in the list"))
         seen[identity(value)] = index
     when, per_block = _read_extras(made, setting, found)
-    return Written(values=values, when=when, per_block=per_block), found
+    default = _read_default(made, setting)
+    if default is not UNSET and identity(default) not in seen:
+        found.append((("default",), f"expected one of the values, got {show(default)}"))
+    return Written(values=values, default=default, when=when, per_block=per_block), found
 
 
 def _parse_blocks(made: Mapping[str, Any], setting: Setting) -> tuple[Written, list[Found]]:
@@ -259,7 +281,11 @@ def _parse_range(made: Mapping[str, Any], setting: Setting) -> tuple[Written, li
     found += _range_faults(low, high, step, log, made.get("type"), is_int)
     if not is_int:
         low, high, step = float(low), float(high), None if step is None or found else float(step)
-    written = Written(min=low, max=high, step=step, log=log is True, is_int=is_int, when=when, per_block=per_block)
+    default = _read_default(made, setting)
+    written = Written(None, None, low, high, step, log is True, is_int, default, when, per_block)
+    if default is not UNSET and not found and not written.has(default):
+        steps = f" in steps of {show(step)}" if step is not None else ""
+        found.append((("default",), f"expected a number from {show(low)} to {show(high)}{steps}, got {show(default)}"))
     return written, found
 
 
@@ -306,6 +332,13 @@ def _read_extras(made: Mapping[str, Any], setting: Setting, found: list[Found]) 
     elif per_block and not setting.per_block:
         found.append((("per_block",), "expected only with model.units and model.dropout"))
     return when, per_block is True
+
+
+def _read_default(made: Mapping[str, Any], setting: Setting) -> Any:
+    if "default" not in made:
+        return UNSET
+    default = made["default"]
+    return _numeric(None if default == "none" and setting.nullable else default, setting)
 
 
 def _numeric(value: Any, setting: Setting) -> Any:

@@ -6,34 +6,23 @@ What a user may write is exactly what stands here and in the table of settings; 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from hptune.objective import METRICS, Direction, Objective
 from hptune.space import SearchSpace
-from hptune.spec.conversion import parents_first, to_dimensions
-from hptune.spec.dimensions import Found, Written, parse
+from hptune.spec.conversion import first_values, parents_first, to_dimensions
+from hptune.spec.dimensions import Written, parse
 from hptune.spec.problems import show, suggest
+from hptune.spec.search import BudgetSpec, HyperbandSpec, StrategySpec
+from hptune.spec.section import Section, Texts, refuse
 from hptune.spec.settings import SETTINGS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SEPARATORS = (",", ";", "\t", "|")
-# Pydantic wraps what a validator finds; this type says that `found` holds places and messages of our own.
-FOUND = "hptune"
-
-
-def refuse(*found: Found) -> PydanticCustomError:
-    """Make an error that carries places, relative to the value, and messages."""
-    return PydanticCustomError(FOUND, "{found}", {"found": list(found)})
-
-
-class Section(BaseModel):
-    """A part of an experiment: nothing is converted, nothing unknown is taken, nothing changes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def _read_metric(value: Any) -> Any:
@@ -57,15 +46,9 @@ def _read_fraction(value: Any) -> Any:
     return float(value)
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 Metric = Annotated[str, BeforeValidator(_read_metric)]
 AnyDirection = Annotated[Direction, BeforeValidator(_read_direction)]
 Fraction = Annotated[float, BeforeValidator(_read_fraction)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 
 
 class ObjectiveSpec(Section):
@@ -105,6 +88,36 @@ class SplitSpec(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stratify: Literal["auto"] | bool = "auto"
     column: str | None = None
+
+
+def _read_starts(value: Any) -> Any:
+    """Read configurations by dotted name, or in sections as `best/hyperparameters.yaml` writes them."""
+    if isinstance(value, tuple):
+        return value
+    if not isinstance(value, list):
+        raise refuse(((), f"expected a list of configurations, such as - {{model.blocks: 2}}, got {show(value)}"))
+    wrong = [
+        ((index,), f"expected a configuration such as {{model.blocks: 2}}, got {show(entry)}")
+        for index, entry in enumerate(value)
+        if not isinstance(entry, dict)
+    ]
+    if wrong:
+        raise refuse(*wrong)
+    return tuple(dict(_flatten(entry, "")) for entry in value)
+
+
+def _flatten(entry: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in entry.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and isinstance(value.get("per_block"), list):
+            yield from ((f"{key}.{number}", inner) for number, inner in enumerate(value["per_block"], start=1))
+        elif isinstance(value, dict) and key not in SETTINGS:
+            yield from _flatten(value, f"{key}.")
+        else:
+            yield key, value
+
+
+Starts = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_read_starts)]
 
 
 def _tunable(key: str) -> Any:
@@ -157,32 +170,6 @@ class DataSpec(Section):
     preparation: PreparationSpec = PreparationSpec()  # type: ignore[valid-type]
 
 
-class RandomSpec(Section):
-    """Random search."""
-
-    name: Literal["random"]
-    seed: Seed = 0
-
-
-class GridSpec(Section):
-    """Every combination once; `points` for each range without step."""
-
-    name: Literal["grid"]
-    seed: Seed = 0
-    points: Annotated[int, Field(ge=1, le=10_000)] | None = None
-
-
-StrategySpec = Annotated[RandomSpec | GridSpec, Discriminator("name")]
-STRATEGY_NAMES = ("random", "grid")
-
-
-class BudgetSpec(Section):
-    """The limits of a search."""
-
-    max_trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 2
-
-
 class OutputSpec(Section):
     """Where runs lie and what of them is kept."""
 
@@ -202,6 +189,7 @@ class Experiment(Section):
     budget: BudgetSpec = BudgetSpec()
     model: ModelSpec = ModelSpec()  # type: ignore[valid-type]
     training: TrainingSpec = TrainingSpec()  # type: ignore[valid-type]
+    start_from: Starts = ()
     output: OutputSpec = OutputSpec()
 
     def written(self) -> dict[str, Written]:
@@ -213,6 +201,8 @@ class Experiment(Section):
         """Return the search space: dimensions, parents first; constants; defaults for what is inactive."""
         written = self.written()
         constants = {key: value.constant for key, value in written.items() if not value.varies}
+        if isinstance(self.strategy, HyperbandSpec):
+            constants["training.epochs"] = self.max_epochs()
         for key, value in written.items():
             constants |= {f"{key}.{number}": constant for number, constant in enumerate(value.blocks or (), start=1)}
         dimensions = [
@@ -222,8 +212,17 @@ class Experiment(Section):
             for dimension in to_dimensions(key, value, self.most_blocks())
         ]
         return SearchSpace(
-            tuple(parents_first(dimensions)), constants, {key: setting.default for key, setting in SETTINGS.items()}
+            tuple(parents_first(dimensions)),
+            constants,
+            defaults={key: setting.default for key, setting in SETTINGS.items()},
+            first_values={name: first for key, value in written.items() for name, first in first_values(key, value)},
         )
+
+    def max_epochs(self) -> int:
+        """Return the most epochs of a trial under Hyperband."""
+        assert isinstance(self.strategy, HyperbandSpec)
+        epochs: int = self.strategy.max_epochs or self.written()["training.epochs"].constant
+        return epochs
 
     def most_blocks(self) -> int:
         """Return the largest number of blocks that the space has."""
@@ -244,6 +243,7 @@ class Experiment(Section):
         plain["data"]["missing"] = list(plain["data"]["missing"])
         for name in ("exclude", "categorical", "numeric"):
             plain["data"]["columns"][name] = list(plain["data"]["columns"][name])
+        plain["start_from"] = [dict(entry) for entry in self.start_from]
         return plain
 
     def to_yaml(self) -> str:

@@ -12,17 +12,13 @@ from pydantic import BaseModel, ValidationError
 from hptune.errors import ExperimentError
 from hptune.spec.agreement import find_disagreements, find_notes
 from hptune.spec.dimensions import Found
-from hptune.spec.experiment import (
-    FOUND,
-    SEPARATORS,
-    STRATEGY_NAMES,
-    Experiment,
-    GridSpec,
-    RandomSpec,
-)
+from hptune.spec.experiment import SEPARATORS, Experiment
 from hptune.spec.problems import Fault, Place, Source, render, show, suggest
 from hptune.spec.reader import Entry, Node, parse_bytes, parse_text, read_file
+from hptune.spec.search import STRATEGIES
+from hptune.spec.section import FOUND
 from hptune.spec.settings import SETTINGS
+from hptune.spec.starts import find_start_faults
 
 KeyPath = tuple[str | int, ...]
 
@@ -71,7 +67,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperime
     except ValidationError as error:
         found = list(_translate(error))
     else:
-        found = [(place, message) for place, message in find_disagreements(experiment)]
+        # A configuration can only be held against a space that is sound.
+        found = list(find_disagreements(experiment)) or list(find_start_faults(experiment))
     placed = {(fault.place.source.name, fault.place.line, fault.place.column) for fault in faults}
     for place, message in found:
         fault = _locate(root, place, message)
@@ -174,7 +171,7 @@ _HINTS = {
     "objective": "write what to improve, such as objective: {metric: accuracy, direction: max}",
     "objective.metric": "write what to improve, such as metric: accuracy",
     "objective.direction": "write max or min",
-    "strategy": "write strategy: {name: random} or {name: grid}",
+    "strategy": "write strategy: {name: random}, or grid, bayesian or hyperband",
 }
 _TYPES = {
     "string_type": "text",
@@ -191,10 +188,10 @@ _TYPES = {
 def _sentence(kind: str, path: KeyPath, given: Any, context: Mapping[str, Any]) -> str:
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         if not isinstance(given, dict):
-            return f"expected {{name: random}} or {{name: grid}}, got {show(given)}"
+            return f"expected a map such as {{name: random}}, got {show(given)}"
         if "name" not in given:
-            return f"expected a name, which is {' or '.join(STRATEGY_NAMES)}"
-        return f"unknown strategy {show(given['name'])}; {suggest(given['name'], STRATEGY_NAMES)}"
+            return f"expected a name, which is {' or '.join(STRATEGIES)}"
+        return f"unknown strategy {show(given['name'])}; {suggest(given['name'], tuple(STRATEGIES))}"
     if kind == "string_pattern_mismatch":
         return (
             "expected 1 to 64 letters, digits, dots, underscores or hyphens, beginning with a letter or digit, "
@@ -222,7 +219,7 @@ def _sentence(kind: str, path: KeyPath, given: Any, context: Mapping[str, Any]) 
 def _without_tags(loc: tuple[Any, ...]) -> KeyPath:
     """Leave out what pydantic puts between keys to tell the members of a union apart."""
     path = list(loc)
-    if path[:1] == ["strategy"] and len(path) > 1 and path[1] in STRATEGY_NAMES:
+    if path[:1] == ["strategy"] and len(path) > 1 and path[1] in STRATEGIES:
         del path[1]
     if path[:2] == ["data", "source"] and len(path) > 2 and path[2] in ("text", "parts"):
         del path[2]
@@ -235,8 +232,8 @@ def _known_keys(loc: tuple[Any, ...]) -> tuple[str, ...]:
     """Return the keys that may stand where an unknown one was found."""
     model: Any = Experiment
     for name in loc[:-1]:
-        if name in STRATEGY_NAMES:
-            model = RandomSpec if name == "random" else GridSpec
+        if name in STRATEGIES:
+            model = STRATEGIES[name]
         elif name == "parts":
             continue
         else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras_tuner
 
 from hptune.objective import Objective
-from hptune.space import SearchSpace, Value, identity
+from hptune.space import Configuration, SearchSpace, Value, identity
 from hptune.strategies.oracles import QuietOracle, Translation, create_trial, end_trial, oracle_options
 from hptune.trial import Exhausted, Proposal, Trial, derive_seed
 
@@ -22,13 +24,22 @@ class GridStrategy:
     the same, any number can be asked for at once, and a resumed walk skips what is on record.
     """
 
-    def __init__(self, space: SearchSpace, objective: Objective, seed: int, points: int | None) -> None:
+    works_in_batches = False
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objective: Objective,
+        seed: int,
+        start_from: Sequence[Configuration],
+        points: int | None,
+    ) -> None:
         self._objective = objective
         self._seed = seed
+        self._start_from = start_from
         self._translation = Translation(space, is_grid=True, points=points)
         self._oracle = GridOracle(**oracle_options(self._translation, objective, seed))
-        self._walked: set[str] = set()
-        self._recalled: set[str] = set()
+        self._taken: set[str] = set()
         self._count = 0
 
     def ask(self, count: int) -> list[Proposal] | Exhausted:
@@ -44,10 +55,18 @@ class GridStrategy:
 
     def recall(self, proposal: Proposal) -> None:
         """Skip a configuration when the walk comes to it."""
-        self._recalled.add(identity(dict(proposal.values)))
+        self._taken.add(identity(dict(proposal.values)))
         self._count += 1
 
+    def halted(self) -> list[int]:
+        """Name no trial: none is ever paused."""
+        return []
+
     def _next(self) -> dict[str, Value] | None:
+        if self._count < len(self._start_from):
+            values = dict(self._start_from[self._count])
+            self._taken.add(identity(values))
+            return values
         while True:
             theirs = create_trial(self._oracle, "walk")
             if theirs.status != "RUNNING":
@@ -56,6 +75,6 @@ class GridStrategy:
             values = self._translation.to_ours(theirs.hyperparameters.values)
             key = identity(values)
             # Two of keras_tuner's combinations may be one of ours, where an inactive value was projected out.
-            if key not in self._walked and key not in self._recalled:
-                self._walked.add(key)
+            if key not in self._taken:
+                self._taken.add(key)
                 return values

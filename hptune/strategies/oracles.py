@@ -7,6 +7,7 @@ reaches its maximum. What keras_tuner 1.4.8 does otherwise than one would think 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -136,6 +137,11 @@ def _typed(dimension: Dimension, value: Any) -> Value:
     return min(max(float(value), float(dimension.min)), float(dimension.max))  # type: ignore[union-attr]
 
 
+def worst_score(objective: Objective) -> float:
+    """What an oracle is told of a failed trial where it must be able to compare."""
+    return -math.inf if objective.direction == "max" else math.inf
+
+
 def create_trial(oracle: Any, tuner_id: str) -> Any:
     """Ask an oracle, with what keras_tuner warns of under NumPy 2 and new Pythons kept from the user."""
     with warnings.catch_warnings():
@@ -143,13 +149,10 @@ def create_trial(oracle: Any, tuner_id: str) -> Any:
         return oracle.create_trial(tuner_id)
 
 
-def end_trial(oracle: Any, trial: Any, objective: Objective, score: float | None) -> None:
-    """Tell an oracle; a trial without a finite score has failed, whatever the reason."""
+def end_trial(oracle: Any, trial: Any, objective: Objective, score: float) -> None:
+    """Tell an oracle how a trial ended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if score is None:
-            trial.status = "FAILED"
-        else:
-            oracle.update_trial(trial.trial_id, {objective.metric: score})
-            trial.status = "COMPLETED"
+        oracle.update_trial(trial.trial_id, {objective.metric: score})
+        trial.status = "COMPLETED"
         oracle.end_trial(trial)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from hptune.data.arrays import open_arrays
@@ -22,16 +20,15 @@ from hptune.metrics import compute_metrics, missing_metric, reported_metrics
 from hptune.models.blocks import Inputs
 from hptune.models.catalogue import build_model
 from hptune.run.files import describe_file, write_file, write_text
-from hptune.run.folder import CURVE, PREDICTIONS, WEIGHTS
-from hptune.training.job import Fitted, Job
+from hptune.run.folder import CURVE, PREDICTIONS, STATE, WEIGHTS
+from hptune.training.job import Fitted, Job, OnEpoch
+from hptune.training.memory import Memory, load_state, save_state
 from hptune.training.optimizers import make_optimizer, shrink_kernels
 from hptune.training.predicting import Floats, Part, Predictor
-from hptune.trial import Outcome
+from hptune.trial import Outcome, StoredFile
 
 ENGINE = "keras"
 _SHOWN_ERROR = 1000
-
-OnEpoch = Callable[[int, float], None]
 
 
 def configure_runtime() -> None:
@@ -49,10 +46,12 @@ def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
     Args:
         job: What to train; `weights.npz`, `predictions.npy` (validation rows at the best epoch: float32 probabilities
             or values in the original unit) and `curve.json` are written to its folder.
-        on_epoch: Called after each epoch with its number, from 1, and the objective on validation rows.
+        on_epoch: Called after each epoch with its number, from 1, and the objective on validation rows; a text that
+            it returns ends training, and the trial keeps what it has reached.
 
     Returns:
-        How it went; a configuration that cannot be built is infeasible, one that reaches NaN or infinity diverged.
+        How it went; a configuration that cannot be built is infeasible, one that reaches NaN or infinity diverged, one
+        that may go on after `job.until` paused, one that was ended from outside timed out.
     """
     configure_runtime()
     arrays = open_arrays(job.arrays)
@@ -66,26 +65,31 @@ def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
     watch = _Watch(job, model, train, validation, on_epoch)
     weights = sum(math.prod(variable.shape) for variable in model.weights)
     try:
-        _train(job, model, train, watch)
+        optimizer = _train(job, model, train, watch)
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        message = f"out of memory after epoch {len(watch.curve)}"
-        return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, epochs=len(watch.curve), weights=weights, message=message)
+        epochs = len(watch.memory.curve)
+        message = f"out of memory after epoch {epochs}"
+        return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, epochs=epochs, weights=weights, message=message)
+    memory = watch.memory
+    epochs = len(memory.curve)
     if watch.trouble:
-        files = _store(job, watch, with_model=False)
-        epochs = len(watch.curve)
+        # Its best epoch was on the way to infinity: only the curve is kept.
+        files = _describe(job, [_store_curve(job, memory)])
         return Fitted(Outcome.DIVERGED, ENGINE, epochs=epochs, weights=weights, files=files, message=watch.trouble)
-    metrics = {f"train_{name}": value for name, value in watch.best_train.items()}
+    outcome = Outcome.TIMEOUT if watch.ended_by else Outcome.PAUSED if watch.may_go_on else Outcome.COMPLETED
+    metrics = {f"train_{name}": value for name, value in memory.best_train.items()}
     scale = job.target_scale[1] if job.target_scale else 1.0
-    metrics.update(reported_metrics(job.task, validation.truth, watch.best_predictions, job.positive, scale))
+    metrics.update(reported_metrics(job.task, validation.truth, memory.best_predictions, job.positive, scale))
     return Fitted(
-        Outcome.COMPLETED,
+        outcome,
         ENGINE,
         score=metrics[job.objective.metric],
         metrics=metrics,
-        best_epoch=watch.best_epoch,
-        epochs=len(watch.curve),
+        best_epoch=memory.best_epoch,
+        epochs=epochs,
         weights=weights,
-        files=_store(job, watch, with_model=True),
+        files=_store(job, model, memory, optimizer if outcome is Outcome.PAUSED else None),
+        message=f"stopped after epoch {epochs}: {watch.ended_by}" if watch.ended_by else "",
     )
 
 
@@ -111,7 +115,8 @@ def _build(job: Job) -> keras.Model:
     return build_model(job.settings, inputs, outputs, job.seed)
 
 
-def _train(job: Job, model: keras.Model, train: Part, watch: _Watch) -> None:
+def _train(job: Job, model: keras.Model, train: Part, watch: _Watch) -> keras.optimizers.Optimizer:
+    """Train from the first epoch, or from where the trial paused."""
     settings = job.settings
     steps = math.ceil(train.rows / settings["training.batch_size"])
     optimizer = make_optimizer(settings, steps)
@@ -119,14 +124,19 @@ def _train(job: Job, model: keras.Model, train: Part, watch: _Watch) -> None:
     # Variables that come into being while TensorFlow traces make it trace the whole step twice.
     optimizer.build(model.trainable_variables)
     shrink_kernels(model, optimizer, settings["model.l1"])
+    if job.state is not None:
+        watch.memory = load_state(job.state, model, optimizer)
+    done = len(watch.memory.curve)
     model.fit(
-        _batches(job, train),
-        epochs=settings["training.epochs"],
+        _batches(job, train, done),
+        initial_epoch=done,
+        epochs=job.last_epoch,
         steps_per_epoch=steps,
         callbacks=[watch],
         verbose=0,
         shuffle=False,
     )
+    return optimizer
 
 
 def _make_loss(job: Job) -> keras.losses.Loss:
@@ -140,8 +150,8 @@ def _make_loss(job: Job) -> keras.losses.Loss:
             return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
 
 
-def _batches(job: Job, train: Part) -> tf.data.Dataset:
-    """Yield mini-batches for all epochs; the order of an epoch's rows is a function of (seed, epoch) alone."""
+def _batches(job: Job, train: Part, done: int) -> tf.data.Dataset:
+    """Yield mini-batches of the epochs after `done`; an epoch's order of rows is a function of (seed, epoch) alone."""
     size = job.settings["training.batch_size"]
     whole = train.rows // size * size
     target = tf.constant(_targets(job, train))
@@ -159,7 +169,7 @@ def _batches(job: Job, train: Part) -> tf.data.Dataset:
         batch = (inputs, tf.gather(target, rows))
         return batch if weights is None else (*batch, tf.gather(weights, rows))
 
-    return tf.data.Dataset.range(job.settings["training.epochs"]).flat_map(order).map(gather)
+    return tf.data.Dataset.range(done, job.last_epoch).flat_map(order).map(gather)
 
 
 def _targets(job: Job, train: Part) -> Floats:
@@ -188,21 +198,16 @@ class _Watch(keras.callbacks.Callback):
 
     def __init__(self, job: Job, model: keras.Model, train: Part, validation: Part, on_epoch: OnEpoch) -> None:
         super().__init__()
-        self.curve: list[dict[str, float]] = []
-        self.best_epoch: int | None = None
-        self.best_weights: list[npt.NDArray[Any]] = []
-        self.best_predictions: Floats = np.empty(0, np.float32)
-        self.best_train: dict[str, float] = {}
+        self.memory = Memory()
         self.trouble = ""
+        self.ended_by = ""
+        self.may_go_on = False
         self._job = job
         self._network = model
         self._parts = {"train": train, "validation": validation}
         self._truths = {name: part.truth for name, part in self._parts.items()}
         self._predict = Predictor(model, job)
         self._on_epoch = on_epoch
-        self._best_score: float | None = None
-        self._best_for_patience: float | None = None
-        self._waited = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Score, remember, decide."""
@@ -218,50 +223,66 @@ class _Watch(keras.callbacks.Callback):
         score = scores["validation"][metric]
         if not (math.isfinite(score) and math.isfinite(trained_loss)):
             return self._stop(f"epoch {number}: the loss is {trained_loss}, {metric} is {score}")
-        self.curve.append(
+        memory = self.memory
+        memory.curve.append(
             {
                 "epoch": number,
                 **{f"train_{name}": value for name, value in scores["train"].items()},
                 **{f"validation_{name}": value for name, value in scores["validation"].items()},
             }
         )
-        if self._job.objective.is_better(score, self._best_score):
-            self._best_score, self.best_epoch = score, number
-            self.best_weights = [variable.numpy() for variable in self._network.weights]
-            self.best_predictions, self.best_train = predictions["validation"], scores["train"]
-        self._on_epoch(number, score)
-        self._be_patient(score)
+        if self._job.objective.is_better(score, memory.best_score):
+            memory.best_score, memory.best_epoch = score, number
+            memory.best_weights = [variable.numpy() for variable in self._network.weights]
+            memory.best_predictions, memory.best_train = predictions["validation"], scores["train"]
+        is_content = self._is_content(score)
+        self.may_go_on = not is_content and number == self._job.last_epoch < self._job.epochs
+        self.ended_by = self._on_epoch(number, score)
+        if number == self._job.last_epoch:
+            self.ended_by = ""  # It would have ended here anyway.
+        if self.ended_by or is_content:
+            self._network.stop_training = True
         return None
 
     def _score(self, part: str, predictions: Floats) -> dict[str, float]:
         scale = self._job.target_scale[1] if self._job.target_scale else 1.0
         return compute_metrics(self._job.task, self._truths[part], predictions, self._job.positive, scale)
 
-    def _be_patient(self, score: float) -> None:
+    def _is_content(self, score: float) -> bool:
+        """Tell whether patience is at its end."""
         rule = self._job.settings["training.early_stopping"]
         if rule is None:
-            return
-        if self._job.objective.is_better(score, self._best_for_patience, by=rule["min_delta"]):
-            self._best_for_patience, self._waited = score, 0
-            return
-        self._waited += 1
-        if self._waited >= rule["patience"]:
-            self._network.stop_training = True
+            return False
+        memory = self.memory
+        if self._job.objective.is_better(score, memory.best_for_patience, by=rule["min_delta"]):
+            memory.best_for_patience, memory.waited = score, 0
+            return False
+        memory.waited += 1
+        return bool(memory.waited >= rule["patience"])
 
     def _stop(self, trouble: str) -> None:
         self.trouble = trouble
         self._network.stop_training = True
 
 
-def _store(job: Job, watch: _Watch, *, with_model: bool) -> tuple[Any, ...]:
-    """Write what is kept of a trial, each file whole or not at all."""
-    write_text(job.folder / CURVE, json.dumps({"schema": 1, "epochs": watch.curve}) + "\n")
-    names = [CURVE]
-    if with_model:
-        by_path = {
-            variable.path: values for variable, values in zip(watch.model.weights, watch.best_weights, strict=True)
-        }
-        write_file(job.folder / WEIGHTS, lambda stream: np.savez(stream, allow_pickle=False, **by_path))
-        write_file(job.folder / PREDICTIONS, lambda stream: np.save(stream, watch.best_predictions))
-        names += [WEIGHTS, PREDICTIONS]
+def _store(
+    job: Job, model: keras.Model, memory: Memory, optimizer: keras.optimizers.Optimizer | None
+) -> tuple[StoredFile, ...]:
+    """Write what is kept of a trial, each file whole or not at all; with an optimizer, also what it needs to go on."""
+    by_path = {variable.path: values for variable, values in zip(model.weights, memory.best_weights, strict=True)}
+    write_file(job.folder / WEIGHTS, lambda stream: np.savez(stream, allow_pickle=False, **by_path))
+    write_file(job.folder / PREDICTIONS, lambda stream: np.save(stream, memory.best_predictions))
+    names = [_store_curve(job, memory), WEIGHTS, PREDICTIONS]
+    if optimizer is not None:
+        save_state(job.folder / STATE, memory, model, optimizer)
+        names.append(STATE)
+    return _describe(job, names)
+
+
+def _store_curve(job: Job, memory: Memory) -> str:
+    write_text(job.folder / CURVE, json.dumps({"schema": 1, "epochs": memory.curve}) + "\n")
+    return CURVE
+
+
+def _describe(job: Job, names: list[str]) -> tuple[StoredFile, ...]:
     return tuple(describe_file(job.folder / name, f"{job.prefix}/{name}") for name in names)

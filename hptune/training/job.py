@@ -26,6 +26,8 @@ class Job:
         target_scale: Mean and scale of a regression target, which is trained standardized.
         folder: Empty; takes weights, predictions and the learning curve.
         prefix: What records put before the names of those files: the folder relative to the run.
+        until: The epoch after which the trial pauses, keeping its state; the last one where nobody will go on with it.
+        state: Written at the last pause; training goes on from there. None to begin.
     """
 
     settings: Mapping[str, Value]
@@ -38,6 +40,19 @@ class Job:
     target_scale: tuple[float, float] | None
     folder: Path
     prefix: str
+    until: int | None = None
+    state: Path | None = None
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch that the settings allow; schedules are stretched over all of them."""
+        epochs: int = self.settings["training.epochs"]
+        return epochs
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch of this attempt."""
+        return min(self.epochs, self.until or self.epochs)
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,11 @@ class Fitted:
     message: str = ""
 
 
-def fit_in_worker(job: Job, on_epoch: Callable[[int, float], None]) -> Fitted:
+# Called after each epoch with its number and the score; returns why training has to stop now, or nothing.
+OnEpoch = Callable[[int, float], str]
+
+
+def fit_in_worker(job: Job, on_epoch: OnEpoch) -> Fitted:
     """Train one trial with Keras; what a worker runs."""
     from hptune.training.fitting import fit  # TensorFlow is imported in the worker only
 

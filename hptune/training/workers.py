@@ -10,32 +10,36 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from hptune.errors import HptuneError, InternalError
 from hptune.interruption import Interruption
 from hptune.quiet import quiet_errors
 from hptune.run.log import LOGGER
-from hptune.training.job import Fitted
+from hptune.training.job import Fitted, OnEpoch
 from hptune.trial import Outcome, Proposal, Trial
 
-# Imported once by the fork server. `hptune.cli` is there because a child runs the main script's imports again.
-_PRELOADED = ["hptune.training.fitting", "hptune.artifact", "hptune.cli"]
+# Imported once by the fork server.
+_PRELOADED = ["hptune.training.fitting", "hptune.artifact"]
 # How long a signal may wait for the loop to look at it.
 _LOOK_S = 0.2
 _GRACE_S = 5.0
+# A worker that was asked to end its trial has twice its longest epoch, and at least this, until it is ended.
+_LEAST_LAST_EPOCH_S = 10.0
 _SHOWN_OUTPUT_BYTES = 2000
 
 Result = TypeVar("Result")
-OnEpoch = Callable[[int, float], None]
 
 
 class WarmProcesses:
@@ -69,7 +73,8 @@ class WarmProcesses:
         """Run `function(*arguments, on_epoch)` in a fresh process whose output goes to a file."""
         ours, theirs = self._context.Pipe(duplex=True)
         process = self._context.Process(target=_attend, args=(theirs, function, arguments, str(output)), daemon=True)
-        process.start()
+        with _main_script_aside():
+            process.start()
         theirs.close()
         return _Worker(process, ours, output)
 
@@ -97,6 +102,17 @@ class WarmProcesses:
             worker.end()
 
 
+@contextmanager
+def _main_script_aside() -> Iterator[None]:
+    """Hide the main script: multiprocessing would run it again in each worker, where a user's script searches again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 class _Worker:
     """A process, the pipe to it, and the file that takes what it prints."""
 
@@ -113,6 +129,11 @@ class _Worker:
             self.process.join()
             return "died", self._describe_death()
         return message
+
+    def finish(self, reason: str) -> None:
+        """Ask for an end after the epoch under way."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(reason)
 
     def end(self) -> None:
         """Make sure that the process is gone, and take its output away."""
@@ -140,6 +161,22 @@ class _Worker:
         return f"; it last printed: {words}" if words else ""
 
 
+class _Wish:
+    """What the parent has asked for meanwhile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.reason = ""
+        self._connection = connection
+
+    def listen(self) -> None:
+        """Take the parent's wish; when its end of the pipe closes, it is gone, and so is the reason to work."""
+        try:
+            while True:
+                self.reason = self._connection.recv()
+        except (EOFError, OSError):
+            os._exit(1)
+
+
 def _without_epochs(function: Callable[..., Result], *arguments: Any, on_epoch: OnEpoch) -> Result:
     """Run a function that has no epochs to report."""
     del on_epoch
@@ -154,10 +191,12 @@ def _attend(connection: Connection, function: Callable[..., object], arguments: 
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    threading.Thread(target=_exit_with_parent, args=(connection,), daemon=True).start()
+    wish = _Wish(connection)
+    threading.Thread(target=wish.listen, daemon=True).start()
 
-    def on_epoch(epoch: int, score: float) -> None:
+    def on_epoch(epoch: int, score: float) -> str:
         connection.send(("epoch", (epoch, score)))
+        return wish.reason
 
     try:
         result = function(*arguments, on_epoch=on_epoch)
@@ -169,22 +208,40 @@ def _attend(connection: Connection, function: Callable[..., object], arguments: 
         connection.send(("returned", result))
 
 
-def _exit_with_parent(connection: Connection) -> None:
-    """Wait for the parent's end of the pipe to close: nothing else ever arrives."""
-    try:
-        connection.recv()
-    except (EOFError, OSError):
-        os._exit(1)
-
-
-@dataclass(frozen=True)
 class _Attempt:
     """A trial under way."""
 
-    proposal: Proposal
-    number: int
-    worker: _Worker
-    began: float
+    def __init__(self, proposal: Proposal, number: int, worker: _Worker) -> None:
+        self.proposal = proposal
+        self.number = number
+        self.worker = worker
+        self._began = self._last_epoch = time.monotonic()
+        self._longest_epoch = 0.0
+        self._asked: float | None = None
+        self._reason = ""
+
+    @property
+    def seconds(self) -> float:
+        """Time since it began."""
+        return time.monotonic() - self._began
+
+    def note_epoch(self) -> None:
+        """Measure how long epochs take."""
+        now = time.monotonic()
+        self._longest_epoch = max(self._longest_epoch, now - self._last_epoch)
+        self._last_epoch = now
+
+    def finish(self, reason: str) -> None:
+        """Ask once for an end after the epoch under way."""
+        if self._asked is None:
+            self._asked, self._reason = time.monotonic(), reason
+            self.worker.finish(reason)
+
+    def is_overdue(self) -> bool:
+        """Tell whether it was asked to end and has had time enough to do so."""
+        # Before its first epoch a trial may still be tracing; it gets as long again as it has had.
+        longest = self._longest_epoch or (self._asked or self._began) - self._began
+        return self._asked is not None and time.monotonic() - self._asked > max(_LEAST_LAST_EPOCH_S, 2 * longest)
 
     def ended(self, fitted: Fitted) -> Trial:
         return Trial(
@@ -198,12 +255,30 @@ class _Attempt:
             engine=fitted.engine,
             files=fitted.files,
             message=fitted.message,
-            seconds=time.monotonic() - self.began,
+            seconds=self.seconds,
             worker=self.number,
         )
 
     def without_result(self, outcome: Outcome, message: str) -> Trial:
         return self.ended(Fitted(outcome, message=message))
+
+    def overdue(self) -> Trial:
+        return self.without_result(Outcome.TIMEOUT, f"ended without a result: {self._reason}")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What may end trials from outside.
+
+    Attributes:
+        is_stopping: True once no more shall be trained and what is under way is to be dropped.
+        is_time_used: True once no more shall be begun and what is under way ends with its epoch.
+        trial_timeout: Seconds after which a trial ends with its epoch; None for no limit.
+    """
+
+    is_stopping: Callable[[], bool]
+    is_time_used: Callable[[], bool] = lambda: False
+    trial_timeout: float | None = None
 
 
 class WorkerTrainer:
@@ -215,7 +290,7 @@ class WorkerTrainer:
         count: int,
         work: Callable[[Proposal], tuple[Callable[..., Fitted], tuple[Any, ...], Path]],
         on_epoch: Callable[[int, int, float], None],
-        is_stopping: Callable[[], bool],
+        orders: Orders,
     ) -> None:
         """Set up.
 
@@ -224,13 +299,13 @@ class WorkerTrainer:
             count: How many at a time.
             work: For a proposal: the function a worker runs, its arguments, and a file for what it prints.
             on_epoch: Called with trial, epoch and score.
-            is_stopping: True once no more shall be trained and what is under way is to be dropped.
+            orders: What may end trials from outside.
         """
         self._processes = processes
         self._count = count
         self._work = work
         self._on_epoch = on_epoch
-        self._is_stopping = is_stopping
+        self._orders = orders
 
     def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], None]) -> Iterator[Trial]:
         """Train proposals and yield trials as they end.
@@ -242,7 +317,7 @@ class WorkerTrainer:
         running: dict[Connection, _Attempt] = {}
         is_drained = False
         try:
-            while not self._is_stopping():
+            while not self._orders.is_stopping():
                 while not is_drained and len(running) < self._count:
                     proposal = next(source, None)
                     if proposal is None:
@@ -258,6 +333,7 @@ class WorkerTrainer:
                     if trial is not None:
                         running.pop(ready).worker.end()
                         yield trial
+                yield from self._watch_time(running)
             for connection in list(running):
                 attempt = running.pop(connection)
                 attempt.worker.end()
@@ -266,6 +342,19 @@ class WorkerTrainer:
             for attempt in running.values():
                 attempt.worker.end()
 
+    def _watch_time(self, running: dict[Connection, _Attempt]) -> Iterator[Trial]:
+        """Ask trials whose time is up to end with their epoch, and end those that do not."""
+        limit = self._orders.trial_timeout
+        is_time_used = self._orders.is_time_used()
+        for connection, attempt in list(running.items()):
+            if is_time_used:
+                attempt.finish("budget.max_time is used")
+            if limit is not None and attempt.seconds > limit:
+                attempt.finish(f"budget.trial_timeout of {limit:g} s is over")
+            if attempt.is_overdue():
+                running.pop(connection).worker.end()
+                yield attempt.overdue()
+
     def _begin(
         self, proposal: Proposal, starting: Callable[[Proposal, int], None], running: dict[Connection, _Attempt]
     ) -> _Attempt:
@@ -273,13 +362,13 @@ class WorkerTrainer:
         number = next(number for number in range(self._count) if number not in taken)
         starting(proposal, number)
         function, arguments, output = self._work(proposal)
-        began = time.monotonic()
-        return _Attempt(proposal, number, self._processes.start(function, arguments, output), began)
+        return _Attempt(proposal, number, self._processes.start(function, arguments, output))
 
     def _listen(self, attempt: _Attempt) -> Trial | None:
         kind, content = attempt.worker.receive()
         match kind:
             case "epoch":
+                attempt.note_epoch()
                 self._on_epoch(attempt.proposal.trial, *content)
                 return None
             case "returned":
