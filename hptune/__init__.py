@@ -1,8 +1,47 @@
-"""hptune: tune Keras models from one YAML file.
+"""hptune: tune Keras models from one YAML file, or from Python.
 
-Importing this package is cheap: TensorFlow, Keras and scikit-learn are imported only by the rooms that train.
+    import hptune
+
+    summary = hptune.search("experiment.yaml")
+    print(summary.best.score)
+
+Importing this package is cheap: what a function needs is imported when it is called, and TensorFlow, Keras and
+scikit-learn by the rooms that train.
 """
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "HptuneError",
+    "__version__",
+    "check",
+    "ensemble",
+    "evaluate",
+    "init",
+    "predict",
+    "report",
+    "runs",
+    "schema",
+    "search",
+]
+
+if TYPE_CHECKING:
+    from hptune.api import check, ensemble, evaluate, init, predict, report, runs, schema, search
+    from hptune.errors import HptuneError
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function of the API when it is first asked for."""
+    if name == "HptuneError":
+        from hptune.errors import HptuneError
+
+        return HptuneError
+    if name in __all__:
+        from hptune import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

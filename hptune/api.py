@@ -6,50 +6,38 @@ Heavy libraries are imported inside the function that needs them, so that `check
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hptune.errors import ArtifactError, UsageError
-from hptune.report.summary import Summary, check_gates, summarize
+from hptune.reporting.summary import Summary, check_gates, summarize
 from hptune.run.folder import RunFolder, check_run_name, find_run
 from hptune.trial import StoredFile
+from hptune.tuner import MakeObserver, watch_in_silence
 
 if TYPE_CHECKING:
     import polars as pl
 
     from hptune.groundwork import Groundwork
-    from hptune.tuner import MakeObserver
+    from hptune.reporting.overview import RunLine
+    from hptune.training.workers import WarmProcesses
 
 DEFAULT_RUNS = Path("runs")
+# An experiment is a file, or what such a file would hold.
+AnyExperiment = str | Path | Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class SearchOptions:
-    """How to search; what to search stands in the experiment.
-
-    Attributes:
-        run: Name of the run; the experiment's by default.
-        runs: Folder of the runs, relative to the current one; the experiment's `output.runs` by default.
-        max_trials: Instead of the experiment's budget.
-        workers: Trials trained at a time; by default one for each processor core.
-        resume: Demand that the run exists.
-        fresh: Move an existing run aside and begin anew.
-        overrides: `key=value` pairs that replace parts of the experiment.
-    """
-
-    run: str | None = None
-    runs: Path | None = None
-    max_trials: int | None = None
-    workers: int | None = None
-    resume: bool = False
-    fresh: bool = False
-    overrides: tuple[str, ...] = ()
-
-
-def check(config: Path, overrides: Sequence[str] = ()) -> Groundwork:
+def check(experiment: AnyExperiment, overrides: Sequence[str] = ()) -> Groundwork:
     """Read an experiment and its data and find every fault, without training anything.
+
+    Args:
+        experiment: A YAML file, or a mapping with the same keys; data paths of a mapping are relative to the current
+            folder.
+        overrides: `key=value` pairs that replace parts of it.
 
     Raises:
         ExperimentError: With every fault of the file, located.
@@ -57,52 +45,83 @@ def check(config: Path, overrides: Sequence[str] = ()) -> Groundwork:
     """
     from hptune.groundwork import lay_groundwork
 
-    return lay_groundwork(config, overrides)
+    if isinstance(experiment, Mapping):
+        from hptune.spec.experiment import write_yaml
+
+        return lay_groundwork(Path("experiment"), overrides, content=write_yaml(experiment).encode())
+    return lay_groundwork(Path(experiment), overrides)
 
 
-def search(config: Path, options: SearchOptions, observe: MakeObserver) -> Summary:
+def search(
+    experiment: AnyExperiment,
+    *,
+    run: str | None = None,
+    runs: str | Path | None = None,
+    max_trials: int | None = None,
+    max_time: str | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    fresh: bool = False,
+    overrides: Sequence[str] = (),
+    fail_under: Sequence[str] = (),
+    observe: MakeObserver = watch_in_silence,
+) -> Summary:
     """Search, or go on with a search that was stopped, until the budget is used; then write the best model.
 
     Args:
-        config: The experiment.
-        options: How to search.
-        observe: Makes what watches.
+        experiment: A YAML file, or a mapping with the same keys.
+        run: Name of the run; the experiment's by default.
+        runs: Folder of the runs, relative to the current one; the experiment's `output.runs` by default.
+        max_trials: Instead of `budget.max_trials`.
+        max_time: Instead of `budget.max_time`, such as `20m`.
+        workers: Trials trained at a time; by default one for each processor core.
+        resume: Demand that the run exists.
+        fresh: Move an existing run aside to NAME.1 and begin anew.
+        overrides: `key=value` pairs that replace parts of the experiment, such as `model.dropout=0.2`.
+        fail_under: `METRIC=VALUE` demands on test metrics, `validation:METRIC=VALUE` on validation metrics.
+        observe: Makes what watches; silent by default.
 
     Returns:
         The run as it stands at the end.
 
     Raises:
-        HptuneError: One of its children, with the exit code that tells what happened.
+        ExperimentError: With every fault of the file, located.
+        DataError: With file, row and column.
+        ChangedError: If the run began with another experiment or other data.
+        RunInUseError: If another process works on the run.
+        NoTrialCompletedError: If every trial failed.
+        GateError: If a demand is not met.
+        InterruptedSearchError: If a signal asked to stop; everything finished is kept.
     """
     from hptune.environment import count_cores
     from hptune.interruption import Interruption
-    from hptune.training.workers import WarmProcesses
 
     _refuse_other_backends()
-    if options.workers is not None and options.workers < 1:
-        raise UsageError(f"--workers: expected at least 1, got {options.workers}")
-    if options.resume and options.fresh:
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: expected at least 1, got {workers}")
+    if resume and fresh:
         raise UsageError("--resume and --fresh: expected one of the two, got both")
-    overrides = list(options.overrides)
-    if options.max_trials is not None:
-        overrides.append(f"budget.max_trials={options.max_trials}")
-    ground = check(config, overrides)
-    folder = _choose_folder(ground, options)
-    interruption = Interruption(f"hptune search {config}")
-    with interruption.watch(), WarmProcesses(interruption) as processes:
+    limits = {"budget.max_trials": max_trials, "budget.max_time": max_time}
+    overrides = [*overrides, *(f"{key}={value}" for key, value in limits.items() if value is not None)]
+    ground = check(experiment, overrides)
+    folder = _choose_folder(ground, run, None if runs is None else Path(runs), resume=resume, fresh=fresh)
+    told = "hptune.search" if isinstance(experiment, Mapping) else f"hptune search {experiment}"
+    interruption = Interruption(told)
+    with _processes(interruption) as processes:
         from hptune.session import Session
 
-        session = Session(ground, folder, options.workers or count_cores(), interruption)
-        return session.search(processes, observe)
+        session = Session(ground, folder, workers or count_cores(), interruption)
+        summary = session.search(processes, observe)
+    check_gates(summary, fail_under)
+    return summary
 
 
-def _choose_folder(ground: Groundwork, options: SearchOptions) -> RunFolder:
+def _choose_folder(ground: Groundwork, run: str | None, runs: Path | None, *, resume: bool, fresh: bool) -> RunFolder:
     experiment = ground.experiment
-    runs = options.runs or Path(experiment.output.runs)
-    folder = RunFolder(runs / check_run_name(options.run or experiment.name))
-    if options.resume and not folder.exists():
+    folder = RunFolder((runs or Path(experiment.output.runs)) / check_run_name(run or experiment.name))
+    if resume and not folder.exists():
         raise UsageError(f"--resume: expected a run in {folder.path}, found none; leave --resume out to begin one")
-    if options.fresh and folder.exists():
+    if fresh and folder.exists():
         folder.move_aside()
     return folder
 
@@ -115,7 +134,18 @@ def _refuse_other_backends() -> None:
         raise UsageError(f"KERAS_BACKEND: expected tensorflow, got {quote(backend)}; unset it for hptune")
 
 
-def report(run: str | None = None, runs: Path = DEFAULT_RUNS, fail_under: Sequence[str] = ()) -> Summary:
+@contextmanager
+def _processes(interruption: Any = None) -> Iterator[WarmProcesses]:
+    """Give workers, which end with a signal."""
+    from hptune.interruption import Interruption
+    from hptune.training.workers import WarmProcesses
+
+    interruption = interruption or Interruption()
+    with interruption.watch(), WarmProcesses(interruption) as processes:
+        yield processes
+
+
+def report(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS, fail_under: Sequence[str] = ()) -> Summary:
     """Gather what there is to tell about a run; works while the search is under way.
 
     Args:
@@ -125,11 +155,53 @@ def report(run: str | None = None, runs: Path = DEFAULT_RUNS, fail_under: Sequen
 
     Raises:
         UsageError: If there is no such run.
+        RunDamagedError: If its journal is not what was written.
         GateError: If a demand is not met.
     """
-    summary = summarize(find_run(run, runs))
+    summary = summarize(find_run(run, Path(runs)))
     check_gates(summary, fail_under)
     return summary
+
+
+def ensemble(
+    run: str | None = None,
+    *,
+    method: str = "greedy",
+    size: int = 10,
+    runs: str | Path = DEFAULT_RUNS,
+    data_folder: str | Path | None = None,
+) -> Mapping[str, Any]:
+    """Put the trials of a run together whose average predicts best, as `ensemble/model.keras`; nothing is trained.
+
+    Args:
+        run: Folder or name; the latest by default.
+        method: `greedy` (selection with replacement by validation predictions) or `top` (the mean of the best).
+        size: The most members, counting repeats.
+        runs: Where names are looked up.
+        data_folder: What the data paths of the experiment are relative to, where the data has moved.
+
+    Returns:
+        The content of `ensemble/ensemble.json`: members with their shares, scores on validation and test rows beside
+        the best single model, and the gain.
+
+    Raises:
+        UsageError: If there is no such run, or no such method.
+        NoTrialCompletedError: If no trial has a score.
+        ChangedError: If the data is not what the search began with.
+    """
+    from hptune.selection import METHODS
+
+    if method not in METHODS:
+        raise UsageError(f"--method: expected {' or '.join(METHODS)}, got {method!a}")
+    if size < 1:
+        raise UsageError(f"--size: expected at least 1, got {size}")
+    folder = find_run(run, Path(runs))
+    _refuse_other_backends()
+    with _processes() as processes:
+        from hptune.combination import Wish, combine
+
+        wish = Wish(method, size, None if data_folder is None else Path(data_folder))
+        return combine(folder, wish, processes)
 
 
 @dataclass(frozen=True)
@@ -145,11 +217,11 @@ class Prediction:
     notes: tuple[str, ...]
 
 
-def predict(source: str | None, data: Path, runs: Path = DEFAULT_RUNS) -> Prediction:
+def predict(source: str | Path | None, data: str | Path, *, runs: str | Path = DEFAULT_RUNS) -> Prediction:
     """Predict new rows with the best model of a run, or with an artifact.
 
     Args:
-        source: A `.keras` file that hptune wrote, a run's folder or its name; the latest run by default.
+        source: A `.keras` file that hptune wrote, a run's folder or its name; None for the latest run.
         data: CSV, TSV, Parquet or NPZ with the columns of the training table.
         runs: Where names are looked up.
 
@@ -160,16 +232,116 @@ def predict(source: str | None, data: Path, runs: Path = DEFAULT_RUNS) -> Predic
     from hptune.prediction import predict_table
 
     _refuse_other_backends()
-    return Prediction(*predict_table(_find_artifact(source, runs), data))
+    artifact = _find_artifact(source, Path(runs))
+    with _processes() as processes, _scratch() as output:
+        return Prediction(*predict_table(artifact, Path(data), processes, output))
 
 
-def _find_artifact(source: str | None, runs: Path) -> Path:
-    if source is not None and source.endswith(".keras"):
+@dataclass(frozen=True)
+class Evaluation:
+    """How well an artifact predicts labelled rows.
+
+    Attributes:
+        rows: How many.
+        metrics: Every metric of the task that is defined for them, by name.
+        notes: What the user should know, such as categories that were never seen in training.
+    """
+
+    rows: int
+    metrics: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+def evaluate(source: str | Path | None, data: str | Path, *, runs: str | Path = DEFAULT_RUNS) -> Evaluation:
+    """Score the best model of a run, or an artifact, on rows that have the target.
+
+    Args:
+        source: A `.keras` file that hptune wrote, a run's folder or its name; None for the latest run.
+        data: CSV, TSV, Parquet or NPZ with the columns of the training table and the target.
+        runs: Where names are looked up.
+
+    Raises:
+        ArtifactError: If the artifact cannot be read.
+        DataError: If a column is missing, a cell cannot be read, or a label is unknown.
+    """
+    from hptune.prediction import evaluate_table
+
+    _refuse_other_backends()
+    artifact = _find_artifact(source, Path(runs))
+    with _processes() as processes, _scratch() as output:
+        return Evaluation(*evaluate_table(artifact, Path(data), processes, output))
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give a file for what a worker prints."""
+    with tempfile.TemporaryDirectory(prefix="hptune-") as folder:
+        yield Path(folder) / "output.txt"
+
+
+def _find_artifact(source: str | Path | None, runs: Path) -> Path:
+    if source is not None and str(source).endswith(".keras"):
         return Path(source)
-    folder = find_run(source, runs)
+    folder = find_run(None if source is None else str(source), runs)
     path = folder.best / "model.keras"
     if not path.is_file():
         raise ArtifactError(f"{path}: the run has no best model yet; let hptune search finish first")
-    looks = folder.read().test_looks
+    look = folder.read().look_at(folder.relative(path))
     # Without test rows nobody looked, and nothing but the file itself vouches for it.
-    return folder.verified(StoredFile(**looks[-1]["artifact"])) if looks else path
+    return path if look is None else folder.verified(StoredFile(**look["artifact"]))
+
+
+def runs(folder: str | Path = DEFAULT_RUNS) -> list[RunLine]:
+    """Describe the runs of a folder, the latest first: state, best score, age, size."""
+    from hptune.reporting.overview import list_overview
+
+    return list_overview(Path(folder))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of experiments, for editors."""
+    from hptune.spec.json_schema import make_schema
+
+    return make_schema()
+
+
+@dataclass(frozen=True)
+class Starter:
+    """An experiment to begin with.
+
+    Attributes:
+        text: The YAML.
+        name: Of the run.
+    """
+
+    text: str
+    name: str
+
+
+def init(
+    data: str | Path,
+    target: str,
+    *,
+    metric: str | None = None,
+    name: str | None = None,
+    output: str | Path | None = None,
+) -> Starter:
+    """Make a commented experiment that runs as it is, from a look at the data; nothing is written.
+
+    Args:
+        data: CSV, TSV, Parquet or NPZ, or `sklearn:NAME`.
+        target: The column to predict.
+        metric: The objective; by default one that suits the task.
+        name: Of the run; by default the name of the file.
+        output: Where the experiment will lie, because its data paths are relative to there; `-` or None for the
+            current folder.
+
+    Raises:
+        DataError: If the table cannot be used; with file, row and column.
+        UsageError: If metric or name cannot be used.
+    """
+    from hptune.starter import make_name, write_starter
+
+    name = name or make_name(str(data))
+    base = None if output is None or str(output) == "-" else Path(output).parent
+    return Starter(write_starter(str(data), target, metric, name, base), name)

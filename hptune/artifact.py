@@ -24,7 +24,7 @@ from hptune.description import ENTRY, Description
 from hptune.errors import ArtifactError
 from hptune.run.files import TEMPORARY_SUFFIX, write_file
 from hptune.training.fitting import restore_model
-from hptune.training.job import Job
+from hptune.training.job import Job, Member
 
 # Rows given to the model at a time; bounds memory, changes no result beyond rounding.
 _PREDICT_ROWS = 1024
@@ -34,24 +34,22 @@ PARITY_TOLERANCE = 1e-5
 Floats = npt.NDArray[np.floating[Any]]
 
 
-def build_artifact(job: Job, weights: Path, preparation: Mapping[str, Any], path: Path, about: Description) -> None:
-    """Join preparation, trained network and output units, and save them as one file.
+def build_artifact(members: Sequence[Member], path: Path, about: Description) -> None:
+    """Join preparation, trained networks and output units, and save them as one file.
 
     Args:
-        job: What was trained.
-        weights: Its weights, already checked against the journal.
-        preparation: What the network was trained on, as `Preparation.to_dict` gives it.
+        members: What was trained; several are averaged by their shares.
         path: Where the file is to lie.
-        about: Stored beside the network.
+        about: Stored beside the networks.
     """
-    prepared = Preparation.from_dict(preparation)
-    network = restore_model(job, weights)
+    networks = [restore_model(member.job, member.weights) for member in members]
+    some = Preparation.from_dict(members[0].preparation)
     try:
-        model = _assemble(prepared, network, job, own_names(prepared))
+        model = _join(members, networks, own_names(some))
     except ValueError as error:
         if "names should be unique" not in str(error):
             raise
-        model = _assemble(prepared, network, job, numbered_names(prepared))
+        model = _join(members, networks, numbered_names(some))
     # Keras wants its own ending.
     temporary = path.with_name(f"{path.stem}{TEMPORARY_SUFFIX}.keras")
     model.save(temporary)
@@ -62,12 +60,23 @@ def build_artifact(job: Job, weights: Path, preparation: Mapping[str, Any], path
     temporary.unlink()
 
 
-def _assemble(prepared: Preparation, network: keras.Model, job: Job, names: Mapping[str, str]) -> keras.Model:
-    inputs = raw_inputs(prepared, names)
-    numeric, codes = prepare(prepared, inputs)
-    parts = {"numeric": numeric, "codes": codes}
-    output = network({name: tensor for name, tensor in parts.items() if tensor is not None})
-    return keras.Model(inputs, _in_user_units(output, job), name="hptune")
+def _join(members: Sequence[Member], networks: Sequence[keras.Model], names: Mapping[str, str]) -> keras.Model:
+    """Put networks side by side on the same raw inputs; what they share in preparation is made once."""
+    inputs = raw_inputs(Preparation.from_dict(members[0].preparation), names)
+    prepared: dict[str, dict[str, Any]] = {}
+    answers = []
+    for number, (member, network) in enumerate(zip(members, networks, strict=True), start=1):
+        preparation = Preparation.from_dict(member.preparation)
+        if preparation.way not in prepared:
+            numeric, codes = prepare(preparation, inputs, suffix=f"_{preparation.way}" if prepared else "")
+            parts = {"numeric": numeric, "codes": codes}
+            prepared[preparation.way] = {name: tensor for name, tensor in parts.items() if tensor is not None}
+        if len(members) > 1:
+            network.name = f"member_{number}"
+        answer = _in_user_units(network(prepared[preparation.way]), member.job)
+        answers.append(keras.layers.Rescaling(member.share)(answer) if len(members) > 1 else answer)
+    together = keras.layers.Add(name="average")(answers) if len(answers) > 1 else answers[0]
+    return keras.Model(inputs, together, name="hptune")
 
 
 def _in_user_units(output: Any, job: Job) -> Any:
@@ -75,12 +84,12 @@ def _in_user_units(output: Any, job: Job) -> Any:
         case "regression":
             assert job.target_scale is not None
             mean, scale = job.target_scale
-            return keras.layers.Rescaling(scale, mean, name="original_unit")(output)
+            return keras.layers.Rescaling(scale, mean)(output)
         case "binary":
             # As in training: 1 - sigmoid(x) would be exactly 0 from x = 17 on.
             return keras.ops.concatenate([keras.ops.sigmoid(-output), keras.ops.sigmoid(output)], axis=-1)
         case _:
-            return keras.layers.Activation("softmax", name="softmax")(output)
+            return keras.layers.Activation("softmax")(output)
 
 
 def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:

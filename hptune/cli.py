@@ -28,8 +28,19 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print for a machine; what is said to a person goes aside.")]
 RunsOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the runs, instead of runs.")]
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Name the runs of the usual folder that begin with what was typed."""
+    from hptune.api import DEFAULT_RUNS
+    from hptune.run.folder import list_runs
+
+    return [folder.name for folder in list_runs(DEFAULT_RUNS) if folder.name.startswith(incomplete)]
+
+
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="A run's folder or name; the latest by default.")
+    str | None,
+    typer.Argument(metavar="RUN", help="A run's folder or name; the latest by default.", autocompletion=complete_run),
 ]
 FailUnderOption = Annotated[
     list[str] | None,
@@ -79,6 +90,9 @@ def search(
     runs: RunsOption = None,
     overrides: SetOption = None,
     max_trials: Annotated[int | None, typer.Option(metavar="N", help="Instead of budget.max_trials.")] = None,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Instead of budget.max_time, such as 10m.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", help="Trials at a time; one a core by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Demand that the run exists.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an existing run to NAME.1 and begin anew.")] = False,
@@ -91,14 +105,23 @@ def search(
     from hptune import api
     from hptune.console import screen
     from hptune.console.progress import choose_progress
-    from hptune.report.summary import check_gates
+    from hptune.reporting.summary import check_gates
     from hptune.run.log import log_to_screen
 
     if verbose:
         log_to_screen()
-    options = api.SearchOptions(run, runs, max_trials, workers, resume, fresh, tuple(overrides or ()))
-
-    summary = api.search(config, options, partial(choose_progress, as_json=as_json, quiet=quiet))
+    summary = api.search(
+        config,
+        run=run,
+        runs=runs,
+        max_trials=max_trials,
+        max_time=max_time,
+        workers=workers,
+        resume=resume,
+        fresh=fresh,
+        overrides=overrides or (),
+        observe=partial(choose_progress, as_json=as_json, quiet=quiet),
+    )
     if as_json:
         screen.show_json(screen.done_record(summary))
     if not quiet:
@@ -121,9 +144,9 @@ def report(
     """Tell about a run, also while it is under way."""
     from hptune import api
     from hptune.console import screen
-    from hptune.report.summary import check_gates
+    from hptune.reporting.summary import check_gates
 
-    summary = api.report(run, runs or api.DEFAULT_RUNS)
+    summary = api.report(run, runs=runs or api.DEFAULT_RUNS)
     form = "json" if as_json else form
     if trial is not None:
         screen.show_one_trial(summary, trial, form, output)
@@ -146,13 +169,101 @@ def predict(
     from hptune import api
     from hptune.console import screen
 
-    if len(words) > 2:
-        raise UsageError(f"predict: expected ARTIFACT_OR_RUN and DATA, got {len(words)} arguments")
-    *source, data = words
-    prediction = api.predict(source[0] if source else None, Path(data), runs or api.DEFAULT_RUNS)
-    for note in prediction.notes:
-        screen.say(screen.aside(), f"warning: {note}", "yellow")
+    *source, data = _split_words("predict", words)
+    prediction = api.predict(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
+    screen.warn(prediction.notes)
     screen.write_table(prediction.table, output, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="[ARTIFACT_OR_RUN] DATA", help="What predicts (the latest run), and labelled rows."),
+    ],
+    runs: RunsOption = None,
+    fail_under: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Exit with 3 if a metric of these rows is worse.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the best model on rows that have the target: every metric of the task."""
+    from hptune import api
+    from hptune.console import screen
+    from hptune.reporting.summary import check_scores
+
+    *source, data = _split_words("evaluate", words)
+    evaluation = api.evaluate(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
+    screen.warn(evaluation.notes)
+    screen.show_evaluation(evaluation, as_json=as_json)
+    check_scores({"": evaluation.metrics}, fail_under or ())
+
+
+@app.command()
+def ensemble(
+    run: RunArgument = None,
+    method: Annotated[
+        str, typer.Option(metavar="METHOD", help="greedy: selection with replacement; top: the mean of the best.")
+    ] = "greedy",
+    size: Annotated[int, typer.Option(metavar="N", help="The most members, counting repeats.")] = 10,
+    runs: RunsOption = None,
+    data_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the experiment's data is now, if it has moved.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Average the trials that predict best together, as one model beside the best single one; nothing is trained."""
+    from hptune import api
+    from hptune.console import screen
+
+    content = api.ensemble(run, method=method, size=size, runs=runs or api.DEFAULT_RUNS, data_folder=data_folder)
+    screen.show_ensemble(content, as_json=as_json)
+
+
+@app.command(name="runs")
+def list_runs(
+    runs: Annotated[Path | None, typer.Argument(metavar="DIR", help="Folder of the runs, instead of runs.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs of a folder, the latest first: state, best score, age, size."""
+    from hptune import api
+    from hptune.console import screen
+
+    screen.show_runs(api.runs(runs or api.DEFAULT_RUNS), as_json=as_json)
+
+
+@app.command()
+def schema(output: OutputOption = None) -> None:
+    """Print the JSON Schema of experiments, for completion and hover texts in an editor."""
+    from hptune import api
+    from hptune.console import screen
+
+    screen.write_document(api.schema(), output)
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="The table: CSV, TSV, Parquet, NPZ, or sklearn:NAME.")],
+    target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.")],
+    metric: Annotated[str | None, typer.Option(metavar="METRIC", help="The objective, if not the usual one.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Of the run; the file's by default.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="NAME.yaml by default; - for the screen.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Look at a table and write a commented experiment that runs as it is."""
+    from hptune import api
+    from hptune.console import screen
+
+    screen.write_starter(api.init(data, target, metric=metric, name=name, output=output), output, force=force)
+
+
+def _split_words(command: str, words: list[str]) -> list[str]:
+    """Return the arguments of a command that takes DATA, or ARTIFACT_OR_RUN and DATA."""
+    if len(words) > 2:
+        raise UsageError(f"{command}: expected ARTIFACT_OR_RUN and DATA, got {len(words)} arguments")
+    return words
 
 
 def main() -> None:

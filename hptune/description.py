@@ -16,7 +16,7 @@ from hptune.errors import ArtifactError
 from hptune.objective import Task
 
 ENTRY = "hptune.json"
-FORMAT = 1
+FORMAT = 2
 # A vocabulary is text of the training table; a larger entry is not ours.
 _LARGEST_ENTRY_BYTES = 256 << 20
 
@@ -30,6 +30,7 @@ class Description:
         target: Name of the predicted column.
         labels: Class labels in the order of the probabilities; empty for regression.
         positive: Index of the positive class of a binary task.
+        scale: Standard deviation by which a regression target was divided in training; 1 for classes.
         columns: Name and kind (numeric, categorical) of each input.
         vocabularies: Categories known from the training rows, by column.
         missing: Texts that mean missing.
@@ -40,6 +41,7 @@ class Description:
     target: str
     labels: tuple[str, ...]
     positive: int | None
+    scale: float
     columns: tuple[tuple[str, str], ...]
     vocabularies: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...]
@@ -68,6 +70,7 @@ def read_description(path: Path) -> Description:
             target=fields["target"],
             labels=tuple(fields["labels"]),
             positive=fields["positive"],
+            scale=fields["scale"],
             columns=tuple((name, kind) for name, kind in fields["columns"]),
             vocabularies={column: tuple(words) for column, words in fields["vocabularies"].items()},
             missing=tuple(fields["missing"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 from hptune.data.split import part_sizes
 from hptune.groundwork import Groundwork
-from hptune.report.words import format_value
+from hptune.reporting.words import format_value
 from hptune.schedule import Bracket
 from hptune.space import Choice, Condition, Dimension
 

@@ -124,15 +124,23 @@ def _least(*numbers: int | None) -> int | None:
     return min((number for number in numbers if number is not None), default=None)
 
 
-def lay_groundwork(config: Path, overrides: Sequence[str] = ()) -> Groundwork:
+def lay_groundwork(
+    config: Path, overrides: Sequence[str] = (), base: Path | None = None, content: bytes | None = None
+) -> Groundwork:
     """Read an experiment and its data.
+
+    Args:
+        config: The experiment.
+        overrides: `key=value` pairs that replace parts of it.
+        base: What data paths are relative to; by default the folder of the experiment.
+        content: The experiment, where it does not stand in a file; `config` then only names it.
 
     Raises:
         ExperimentError: With every fault of the file, located.
         DataError: With file, row and column.
     """
-    loaded = load_experiment(config, overrides)
-    dataset = read_dataset(loaded.experiment.data, config.parent)
+    loaded = load_experiment(config, overrides, content)
+    dataset = read_dataset(loaded.experiment.data, base or config.parent)
     ground = Groundwork(loaded, dataset)
     faults = [fault for key, message in _contradictions(ground) for fault in loaded.fault(key, message).faults]
     if faults:

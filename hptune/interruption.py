@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -41,7 +42,10 @@ class Interruption:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Take over the signals for as long as a search runs."""
+        """Take over the signals for as long as a search runs; in another thread than the main one they are not ours."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         previous = {number: signal.signal(number, self._note) for number in WATCHED}
         try:
             yield

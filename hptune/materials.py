@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from hptune.data.arrays import write_arrays
 from hptune.data.preparation import Preparation, TargetScale, fit_preparation, fit_target_scale
 from hptune.data.split import Split, split_rows
 from hptune.data.table import encode_target
+from hptune.description import Description
 from hptune.groundwork import Groundwork
 from hptune.run.folder import STATE, RunFolder
 from hptune.training.job import Job
@@ -57,7 +59,7 @@ class Materials:
         """Prepare training and validation rows in every way that the search may ask for."""
         dataset = self.ground.dataset
         for way, preparation in self.preparations.items():
-            arrays: dict[str, npt.NDArray[Any]] = {"vocabulary_sizes": np.array(preparation.vocabulary_sizes, np.int64)}
+            arrays: dict[str, npt.NDArray[Any]] = {}
             for part, rows in (("train", self.split.train), ("validation", self.split.validation)):
                 frame = dataset.frame[rows]
                 numeric, codes = preparation.transform(frame)
@@ -79,22 +81,45 @@ class Materials:
         """
         dataset = self.ground.dataset
         settings = self.ground.space.resolve(proposal.values)
+        preparation = self.preparations[settings["data.preparation.numeric"]]
         scale = self.target_scale
         folder = self.folder.trial(proposal.trial, 1 if paused is None else paused.epochs + 1)
         return Job(
             settings=settings,
             seed=proposal.seed,
             arrays=self._arrays(settings["data.preparation.numeric"]),
+            numeric_width=preparation.numeric_width,
+            vocabulary_sizes=preparation.vocabulary_sizes,
             task=dataset.task,
             labels=dataset.labels,
             positive=dataset.positive,
             objective=self.ground.objective,
             target_scale=(scale.mean, scale.scale) if scale is not None else None,
             folder=folder,
-            prefix=folder.relative_to(self.folder.path).as_posix(),
+            prefix=self.folder.relative(folder),
             until=proposal.until,
             state=None if paused is None else self.folder.verified(paused.file(STATE)),
         )
+
+    @cached_property
+    def about(self) -> Description:
+        """What every artifact of this search tells about itself."""
+        dataset = self.ground.dataset
+        return Description(
+            task=dataset.task,
+            target=dataset.target,
+            labels=dataset.labels,
+            positive=dataset.positive,
+            scale=1.0 if self.target_scale is None else self.target_scale.scale,
+            columns=tuple((column.name, column.kind) for column in dataset.columns),
+            vocabularies=next(iter(self.preparations.values())).vocabularies,
+            missing=tuple(self.ground.experiment.data.missing),
+            id=dataset.id,
+        )
+
+    def rows(self, part: npt.NDArray[np.int64]) -> pl.DataFrame:
+        """Return raw rows of the table, with the target."""
+        return self.ground.dataset.frame[part]
 
     def _arrays(self, way: str) -> Path:
         return self.folder.arrays / way

@@ -2,39 +2,77 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from hptune.data.formats import FIRST_DATA_ROW, quote
 from hptune.data.table import read_rows
 from hptune.description import Description, read_description
-from hptune.interruption import Interruption
+from hptune.errors import DataError
 from hptune.training.workers import WarmProcesses
 
 
-def predict_table(artifact: Path, data: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def predict_table(
+    artifact: Path, data: Path, processes: WarmProcesses, output: Path
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Predict every row of a file.
 
     Args:
         artifact: A model that hptune wrote; it is opened in a process of its own.
         data: The rows.
+        processes: Where that process comes from.
+        output: A file for what it prints.
 
     Returns:
         The table to write, and notes for the user.
     """
     about = read_description(artifact)
     rows = read_rows(data, about.columns, about.missing, about.id)
-    interruption = Interruption()
-    with (
-        interruption.watch(),
-        WarmProcesses(interruption) as processes,
-        tempfile.TemporaryDirectory(prefix="hptune-") as scratch,
-    ):
-        answers = processes.call(_predict, artifact, rows, about.columns, output=Path(scratch) / "output.txt")
+    answers = processes.call(_predict, artifact, rows, about.columns, output=output)
     return _arrange(about, rows, answers), _unseen_categories(about, rows)
+
+
+def evaluate_table(
+    artifact: Path, data: Path, processes: WarmProcesses, output: Path
+) -> tuple[int, dict[str, float], tuple[str, ...]]:
+    """Score an artifact on every row of a file that has the target; arguments as for `predict_table`.
+
+    Returns:
+        Number of rows, metrics by name, and notes for the user.
+
+    Raises:
+        DataError: If a row has no target, or one that training never saw.
+    """
+    about = read_description(artifact)
+    kind = "categorical" if about.labels else "numeric"
+    rows = read_rows(data, (*about.columns, (about.target, kind)), about.missing, None)
+    _check_target(data, about, rows[about.target])
+    metrics = processes.call(_score, artifact, about, rows, output=output)
+    return rows.height, metrics, _unseen_categories(about, rows)
+
+
+def _check_target(data: Path, about: Description, target: pl.Series) -> None:
+    where = f"{data}: column {quote(about.target)}"
+    if target.is_empty():
+        raise DataError(f"{data}: expected rows, got none")
+    if target.null_count():
+        row = target.is_null().arg_max()
+        assert row is not None
+        raise DataError(f"{where}: row {row + FIRST_DATA_ROW}: expected a target in every row, got none; leave it out")
+    if about.labels and not (known := target.is_in(list(about.labels))).all():
+        row = (~known).arg_max()
+        assert row is not None
+        labels = ", ".join(map(quote, about.labels))
+        raise DataError(f"{where}: row {row + FIRST_DATA_ROW}: expected one of {labels}, got {quote(target[row])}")
+
+
+def _score(artifact: Path, about: Description, rows: pl.DataFrame) -> dict[str, float]:
+    from hptune.verdict import score_rows
+
+    return score_rows(artifact, about, rows)
 
 
 def _predict(artifact: Path, rows: pl.DataFrame, columns: tuple[tuple[str, str], ...]) -> npt.NDArray[np.float32]:

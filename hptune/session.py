@@ -18,7 +18,7 @@ from hptune.groundwork import Groundwork
 from hptune.interruption import Interruption
 from hptune.leaderboard import table_to_csv
 from hptune.materials import Materials
-from hptune.report.summary import Summary, history_table, leaderboard_of, summarize
+from hptune.reporting.summary import Summary, history_table, leaderboard_of, summarize
 from hptune.run.files import remove_folder, write_file, write_text
 from hptune.run.folder import RunFolder
 from hptune.run.journal import FORMAT, Journal, open_journal
@@ -30,7 +30,7 @@ from hptune.training.job import fit_in_worker
 from hptune.training.workers import Orders, WarmProcesses, WorkerTrainer
 from hptune.trial import Proposal, StoredFile, Trial
 from hptune.tuner import INTERRUPTED, Budget, MakeObserver, Past, Plan, Tuner
-from hptune.winner import Delivery, deliver
+from hptune.winner import deliver
 
 
 class Session:
@@ -114,6 +114,7 @@ class Session:
                 "experiment_sha256": ground.identity_sha256,
                 "experiment": ground.identity,
                 "data": data,
+                "folder": str(ground.loaded.path.parent.absolute()),
                 "versions": versions,
                 "seed": seed,
                 "engine": "keras",
@@ -229,10 +230,7 @@ class Session:
         verdict = summarize(self._folder).verdict
         if verdict is not None and verdict["trial"] == winner.number:
             return
-        job = self._materials.job(winner.proposal)
-        preparation = self._materials.preparations[job.settings["data.preparation.numeric"]]
-        delivery = Delivery(self._ground, self._materials.split, preparation, job, winner)
-        deliver(delivery, self._folder, processes, recorder)
+        deliver(self._materials, winner, processes, recorder)
 
 
 def _describe_failures(trials: tuple[Trial, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -81,6 +81,19 @@ class Observer(Protocol):
         """An attempt has ended and is on record."""
 
 
+class Silence:
+    """An observer that looks away."""
+
+    def started(self, proposal: Proposal, worker: int) -> None:
+        """Say nothing."""
+
+    def epoch(self, trial: int, epoch: int, score: float) -> None:
+        """Say nothing."""
+
+    def finished(self, trial: Trial) -> None:
+        """Say nothing."""
+
+
 class MakeObserver(Protocol):
     """Makes the observer of a search, which is entered while trials are trained."""
 
@@ -109,6 +122,12 @@ class Plan:
     trials: int | None = None
     epochs: int | None = None
     seconds: float | None = None
+
+
+def watch_in_silence(objective: Objective, plan: Plan, finished: Sequence[Trial]) -> AbstractContextManager[Observer]:
+    """Make an observer that shows nothing."""
+    del objective, plan, finished
+    return nullcontext(Silence())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Everything here imports scikit-learn and runs in a worker process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +28,39 @@ _LINEAR_ITERATIONS = 1000
 
 
 def score_test_rows(
-    artifact: Path,
+    artifacts: Mapping[str, Path],
     about: Description,
     columns: Sequence[Column],
     train: pl.DataFrame,
     test: pl.DataFrame,
-    scale: float,
 ) -> dict[str, dict[str, float]]:
-    """Score the artifact and two simple predictors on the test rows.
+    """Score artifacts and two simple predictors on the test rows.
 
     Args:
-        artifact: The winner's file: what is scored is what is delivered.
-        about: Its task and labels.
-        columns: Its inputs.
+        artifacts: Files by name: what is scored is what is delivered.
+        about: Their task and labels.
+        columns: Their inputs.
         train: Training rows, with the target.
         test: Test rows, with the target.
-        scale: By which a regression target is divided in training; `loss` is in those units.
 
     Returns:
-        Metrics by predictor: `test` for the artifact, then `majority` or `mean`, and `linear`.
+        Metrics by name of the artifact, then for `majority` or `mean`, and `linear`.
     """
     truth = encode_target(test, about.target, about.labels)
+    predictions = {name: predict_rows(path, test, about.columns) for name, path in artifacts.items()}
+    predictions |= predict_simply(about, columns, train, test)
+    return {name: score(about, truth, predicted) for name, predicted in predictions.items()}
 
-    def score(predictions: npt.NDArray[Any]) -> dict[str, float]:
-        return reported_metrics(about.task, truth, predictions, about.positive, scale)
 
-    simple = predict_simply(about, columns, train, test)
-    own = predict_rows(artifact, test, about.columns)
-    return {"test": score(own), **{name: score(predictions) for name, predictions in simple.items()}}
+def score(about: Description, truth: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> dict[str, float]:
+    """Compute every metric of predictions."""
+    return reported_metrics(about.task, truth, predictions, about.positive, about.scale)
+
+
+def score_rows(artifact: Path, about: Description, rows: pl.DataFrame) -> dict[str, float]:
+    """Score an artifact on labelled rows."""
+    truth = encode_target(rows, about.target, about.labels)
+    return score(about, truth, predict_rows(artifact, rows, about.columns))
 
 
 def predict_simply(

@@ -14,8 +14,8 @@ from hptune.console.progress import PlainProgress
 from hptune.console.screen import show_summary, table
 from hptune.leaderboard import rank
 from hptune.objective import Objective
-from hptune.report.markdown import to_markdown
-from hptune.report.summary import Summary
+from hptune.reporting.markdown import to_markdown
+from hptune.reporting.summary import Summary
 from hptune.run.journal import open_journal
 from hptune.trial import Outcome, Proposal, Trial
 from hptune.tuner import Plan

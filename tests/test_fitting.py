@@ -50,7 +50,7 @@ def without_runtime_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_job(folder: Path, task: str = "multiclass", **changed: Any) -> Job:
     """Write a small learnable table as arrays, and say how to train on it."""
     generator = np.random.default_rng(0)
-    arrays: dict[str, np.ndarray] = {"vocabulary_sizes": np.array([4])}
+    arrays: dict[str, np.ndarray] = {}
     for part, count in (("train", 77), ("validation", 30)):
         numeric = generator.normal(size=(count, 3)).astype(np.float32)
         codes = generator.integers(1, 4, (count, 1)).astype(np.int32)
@@ -68,7 +68,18 @@ def make_job(folder: Path, task: str = "multiclass", **changed: Any) -> Job:
     scale = (20.0, 30.0) if task == "regression" else None
     settings = {**DEFAULTS, **SHORT, **changed}
     return Job(
-        settings, 7, folder / "arrays", task, labels, positive, objective, scale, folder / "trial", "trials/0000"
+        settings,
+        7,
+        folder / "arrays",
+        3,
+        (4,),
+        task,
+        labels,
+        positive,
+        objective,
+        scale,
+        folder / "trial",
+        "trials/0000",
     )  # type: ignore[arg-type]
 
 

@@ -111,7 +111,7 @@ def test_a_newer_format_names_the_version_that_wrote_it(tmp_path: Path) -> None:
         read_journal(path)
 
     assert str(caught.value) == (
-        f"{path}: expected a journal of format 1, got 99; it was written by hptune 7.0, use that version"
+        f"{path}: expected a journal of format 2 or older, got 99; it was written by hptune 7.0, use that version"
     )
 
 

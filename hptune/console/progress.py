@@ -12,8 +12,8 @@ from rich.text import Text
 
 from hptune.console.screen import aside, say, show_json
 from hptune.objective import Objective
-from hptune.report.machine import trial_record
-from hptune.report.words import format_duration, format_number
+from hptune.reporting.machine import trial_record
+from hptune.reporting.words import format_duration, format_number
 from hptune.trial import Outcome, Proposal, Trial
 from hptune.tuner import Plan
 

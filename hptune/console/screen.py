@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +17,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hptune.api import Evaluation, Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
-from hptune.report.machine import to_json, trial_record
-from hptune.report.markdown import to_markdown
-from hptune.report.summary import Summary
-from hptune.report.words import format_value, printable, verdict_rows
+from hptune.reporting.machine import to_json, trial_record
+from hptune.reporting.markdown import to_markdown
+from hptune.reporting.overview import RunLine
+from hptune.reporting.summary import Summary
+from hptune.reporting.words import (
+    describe_ensemble,
+    format_age,
+    format_bytes,
+    format_value,
+    printable,
+    verdict_rows,
+)
 from hptune.run.files import write_text
 from hptune.trial import Outcome, Trial
 
@@ -107,6 +117,8 @@ def show_summary(console: Console, summary: Summary) -> None:
     counts = "".join(f", {count} {name}" for name, count in sorted(others.items()))
     done = summary.outcomes.get(Outcome.COMPLETED.value, 0)
     say(console, f"{summary.state}; {done} of {summary.proposed} trials completed{counts}")
+    if summary.ensemble is not None:
+        say(console, "\n".join(describe_ensemble(summary.ensemble)))
     if summary.test_looks > 1:
         say(console, f"the test rows were scored {summary.test_looks} times: their scores are no longer unseen")
 
@@ -213,6 +225,80 @@ def show_report(summary: Summary, form: str, output: Path | None) -> None:
             _write(summary.leaderboard.to_csv(), output)
         case _:
             raise UsageError(f"--format: expected terminal, markdown, json or csv, got {form!a}")
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Print what the user should know, beside the output."""
+    for note in notes:
+        say(aside(), f"warning: {note}", "yellow")
+
+
+def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+    """Print the metrics of labelled rows."""
+    if as_json:
+        show_json({"schema": 1, "rows": evaluation.rows, "metrics": dict(evaluation.metrics)})
+    else:
+        out().print(table(f"{evaluation.rows} rows", ("metric", "score"), evaluation.metrics.items(), ["score"]))
+
+
+def show_ensemble(content: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what an ensemble is made of, and what it gains."""
+    if as_json:
+        show_json(content)
+        return
+    metric = content["objective"]["metric"]
+    members = [
+        (member["trial"], f"{member['share']:.0%}", member["score"], member["weights"]) for member in content["members"]
+    ]
+    columns = ("trial", "share", metric, "weights")
+    out().print(table("Members", columns, members, columns))
+    out().print()
+    say(out(), "\n".join(describe_ensemble(content)))
+
+
+def show_runs(lines: Sequence[RunLine], *, as_json: bool) -> None:
+    """Print the runs of a folder."""
+    if as_json:
+        show_json({"schema": 1, "runs": [asdict(line) for line in lines]})
+        return
+    if not lines:
+        say(out(), "no runs here yet; begin one with hptune search CONFIG")
+        return
+    columns = ("run", "state", "trials", "best", "changed", "size", "")
+    rows = [
+        (
+            line.name,
+            line.state,
+            line.trials,
+            f"{line.metric} {format_value(line.score)}" if line.score is not None else "",
+            f"{format_age(line.changed)} ago",
+            format_bytes(line.size_bytes),
+            line.detail,
+        )
+        for line in lines
+    ]
+    out().print(table("", columns, rows, ("trials", "size")))
+
+
+def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None:
+    """Write an experiment to a file, never over another one, and say how to go on.
+
+    Raises:
+        UsageError: If there is a file already.
+    """
+    path = output or Path(f"{starter.name}.yaml")
+    if str(path) == "-":
+        _write(starter.text, None)
+        return
+    if path.exists() and not force:
+        raise UsageError(f"{path}: there is such a file already; choose another --output, or replace it with --force")
+    write_text(path, starter.text)
+    say(aside(), f"wrote {path}; look at it with: hptune check {path}; train with: hptune search {path}")
+
+
+def write_document(document: Any, output: Path | None) -> None:
+    """Write a JSON document for people and programs to read."""
+    _write(json.dumps(document, indent=1, ensure_ascii=False) + "\n", output)
 
 
 def write_table(frame: Any, output: Path | None, *, as_json: bool) -> None:

@@ -38,14 +38,19 @@ def raw_inputs(preparation: Preparation, names: Mapping[str, str]) -> dict[str, 
     return {column: keras.Input((1,), dtype=kind, name=names[column]) for column, kind in kinds.items()}
 
 
-def prepare(preparation: Preparation, inputs: dict[str, Any]) -> tuple[Any | None, Any | None]:
+def prepare(preparation: Preparation, inputs: dict[str, Any], suffix: str = "") -> tuple[Any | None, Any | None]:
     """Prepare raw columns as `Preparation.transform` does, within 1e-6.
+
+    Args:
+        preparation: What was fitted.
+        inputs: As `raw_inputs` makes them.
+        suffix: Of layer names, where a network holds more than one preparation.
 
     Returns:
         Features (rows, numeric_width) float32 and codes (rows, categorical columns) int32; None where there are none.
     """
     numeric = _prepare_numbers(preparation, inputs) if preparation.numbers else None
-    codes = _prepare_categories(preparation, inputs) if preparation.vocabularies else None
+    codes = _prepare_categories(preparation, inputs, suffix) if preparation.vocabularies else None
     return numeric, codes
 
 
@@ -84,13 +89,13 @@ def _interpolate(values: Any, columns: tuple[Numbers, ...]) -> Any:
     return keras.ops.add(keras.ops.sum(keras.ops.multiply(gone, slopes[None]), axis=-1), firsts)
 
 
-def _prepare_categories(preparation: Preparation, inputs: dict[str, Any]) -> Any:
+def _prepare_categories(preparation: Preparation, inputs: dict[str, Any], suffix: str) -> Any:
     codes = []
     for index, (name, words) in enumerate(preparation.vocabularies.items(), start=1):
         # Code 0 is what the layer gives to words that it does not know; "" stands for missing and has code 1.
         vocabulary = ["", *words]
         lookup = keras.layers.StringLookup(
-            vocabulary=vocabulary, mask_token=None, num_oov_indices=1, name=f"codes_{index}"
+            vocabulary=vocabulary, mask_token=None, num_oov_indices=1, name=f"codes_{index}{suffix}"
         )
         codes.append(keras.ops.cast(lookup(inputs[name]), "int32"))
     return _join(codes)

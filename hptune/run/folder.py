@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "journal.jsonl"
 
     @property
+    def holder(self) -> Path:
+        """Who works on the run; the lock itself is the kernel's."""
+        return self.path / "holder.json"
+
+    @property
     def best(self) -> Path:
         """The folder of the winner."""
         return self.path / "best"
@@ -82,6 +87,15 @@ class RunFolder:
         """The folder of a trial; what goes on after a pause has its own, so that nothing recorded is overwritten."""
         suffix = f"-from-{first_epoch:04d}" if first_epoch > 1 else ""
         return self.path / "trials" / f"{number:04d}{suffix}"
+
+    @property
+    def ensemble(self) -> Path:
+        """The folder of the ensemble."""
+        return self.path / "ensemble"
+
+    def relative(self, path: Path) -> str:
+        """Name a file as records do: relative to the run, so that a copy of it still goes on."""
+        return path.relative_to(self.path).as_posix()
 
     def exists(self) -> bool:
         """Tell whether a search has begun here; an empty journal means that nothing was announced yet."""
@@ -163,8 +177,9 @@ class RunFolder:
             if not any(folder.iterdir()):
                 with storage_errors(folder):
                     folder.rmdir()
-        for leftover in (*self.path.glob(f"*{TEMPORARY_SUFFIX}"), *self.best.glob(f"*{TEMPORARY_SUFFIX}")):
-            _unlink(leftover)
+        for place in (self.path, self.best, self.ensemble):
+            for leftover in place.glob(f"*{TEMPORARY_SUFFIX}*"):
+                _unlink(leftover)
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete recorded files, named relative to the run folder, and the folders that are empty then.
@@ -209,21 +224,25 @@ def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def list_runs(runs: Path) -> list[RunFolder]:
+    """List the runs below a folder, by name."""
+    folders = sorted(runs.iterdir()) if runs.is_dir() else ()
+    return [RunFolder(folder) for folder in folders if (folder / "journal.jsonl").is_file()]
+
+
 def find_run(name: str | None, runs: Path) -> RunFolder:
     """Find a run by its folder, by its name below `runs`, or the latest one.
 
     Raises:
         UsageError: If there is none; names the runs there are.
     """
-    known = [
-        folder for folder in (sorted(runs.iterdir()) if runs.is_dir() else ()) if (folder / "journal.jsonl").is_file()
-    ]
+    known = list_runs(runs)
     if name is None:
         if not known:
             raise UsageError(
                 f"{runs}: no run here yet; begin one with hptune search CONFIG, or name a folder with --runs"
             )
-        return RunFolder(max(known, key=lambda folder: (folder / "journal.jsonl").stat().st_mtime))
+        return max(known, key=lambda folder: folder.journal.stat().st_mtime)
     for candidate in (Path(name), runs / name):
         if (candidate / "journal.jsonl").is_file():
             return RunFolder(candidate)

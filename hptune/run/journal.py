@@ -23,7 +23,9 @@ from typing import Any
 from hptune.errors import RunDamagedError, RunInUseError, StorageError
 from hptune.run.files import storage_errors, sync_folder
 
-FORMAT = 1
+FORMAT = 2
+# Format 1 knew neither pauses nor the clock; what it wrote is read as it was meant.
+_READABLE = (1, FORMAT)
 _FIRST_PREVIOUS = "0" * 32
 # A record holds one configuration; a longer line is not ours.
 _LONGEST_LINE = 16 << 20
@@ -100,9 +102,9 @@ def _parse_line(path: Path, line: bytes, previous: str, number: int, offset: int
         ) from None
     if record["seq"] != number or record["prev"] != previous:
         raise RunDamagedError(f"{where}: record {record['seq']} does not follow the record before it")
-    if number == 0 and record.get("format") != FORMAT:
+    if number == 0 and record.get("format") not in _READABLE:
         raise RunDamagedError(
-            f"{path}: expected a journal of format {FORMAT}, got {record.get('format')!r}; it was written by "
+            f"{path}: expected a journal of format {FORMAT} or older, got {record.get('format')!r}; it was written by "
             f"hptune {record.get('versions', {}).get('hptune', 'of another version')}, use that version"
         )
     return record

@@ -26,7 +26,10 @@ def encode_proposal(proposal: Proposal) -> dict[str, Any]:
 
 def decode_proposal(record: Record) -> Proposal:
     """Read a `propose` record."""
-    return Proposal(record["trial"], record["values"], record["seed"], record["told"], record["until"])
+    told = record["told"]
+    # Format 1 listed them.
+    count = told if isinstance(told, int) else len(told)
+    return Proposal(record["trial"], record["values"], record["seed"], count, record.get("until"))
 
 
 def encode_trial(trial: Trial) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
 def decode_trial(record: Record, proposal: Proposal) -> Trial:
     """Read an `end` or `pause` record."""
     return Trial(
-        proposal=replace(proposal, until=record["until"]),
+        proposal=replace(proposal, until=record.get("until")),
         outcome=Outcome(record["outcome"]),
         attempt=record["attempt"],
         score=record["score"],
@@ -97,6 +100,11 @@ class History:
     def told(self, max_attempts: int) -> tuple[Trial, ...]:
         """Return what the strategy learned, in that order."""
         return tuple(trial for trial in self.results if not needs_another_attempt(trial, max_attempts))
+
+    def look_at(self, artifact: str) -> Record | None:
+        """Return the last record of test rows scored with an artifact, by its name relative to the run."""
+        looks = [look for look in self.test_looks if look["artifact"]["name"] == artifact]
+        return looks[-1] if looks else None
 
     def finished(self, max_attempts: int) -> dict[int, Trial]:
         """Return the trials that need no further attempt and will not go on, in the order of ending."""

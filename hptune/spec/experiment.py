@@ -6,16 +6,17 @@ What a user may write is exactly what stands here and in the table of settings; 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from hptune.objective import METRICS, Direction, Objective
 from hptune.space import SearchSpace
 from hptune.spec.conversion import first_values, parents_first, to_dimensions
 from hptune.spec.dimensions import Written, parse
+from hptune.spec.forms import setting_schema
 from hptune.spec.problems import show, suggest
 from hptune.spec.search import BudgetSpec, HyperbandSpec, StrategySpec
 from hptune.spec.section import Section, Texts, refuse
@@ -46,16 +47,20 @@ def _read_fraction(value: Any) -> Any:
     return float(value)
 
 
-Metric = Annotated[str, BeforeValidator(_read_metric)]
+Metric = Annotated[str, BeforeValidator(_read_metric), WithJsonSchema({"enum": list(METRICS)})]
 AnyDirection = Annotated[Direction, BeforeValidator(_read_direction)]
-Fraction = Annotated[float, BeforeValidator(_read_fraction)]
+Fraction = Annotated[
+    float,
+    BeforeValidator(_read_fraction),
+    WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1}),
+]
 
 
 class ObjectiveSpec(Section):
     """What the search is for: a metric of the validation rows, and always its direction."""
 
-    metric: Metric
-    direction: AnyDirection
+    metric: Metric = Field(description="what is compared, on validation rows")
+    direction: AnyDirection = Field(description="whether more or less is better")
 
     @property
     def aim(self) -> Objective:
@@ -66,28 +71,28 @@ class ObjectiveSpec(Section):
 class SourceFiles(Section):
     """A file for each part; parts without a file of their own are split from the training file."""
 
-    train: str
-    validation: str | None = None
-    test: str | None = None
+    train: str = Field(description="file of the training rows")
+    validation: str | None = Field(default=None, description="file of the validation rows; else they are split off")
+    test: str | None = Field(default=None, description="file of the test rows; else they are split off")
 
 
 class ColumnsSpec(Section):
     """What is known of columns beforehand."""
 
-    exclude: Texts = ()
-    categorical: Texts = ()
-    numeric: Texts = ()
-    id: str | None = None
+    exclude: Texts = Field(default=(), description="columns that are not used")
+    categorical: Texts = Field(default=(), description="numbers that are codes, such as postcodes")
+    numeric: Texts = Field(default=(), description="columns that must be numbers")
+    id: str | None = Field(default=None, description="names the row; copied beside predictions, never learned from")
 
 
 class SplitSpec(Section):
     """How rows become training, validation and test rows."""
 
-    validation: Fraction = 0.2
-    test: Fraction = 0.2
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    stratify: Literal["auto"] | bool = "auto"
-    column: str | None = None
+    validation: Fraction = Field(default=0.2, description="share of the rows that choose among configurations")
+    test: Fraction = Field(default=0.2, description="share of the rows that are scored once, at the end")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="of the split")
+    stratify: Literal["auto"] | bool = Field(default="auto", description="whether parts have equal shares of classes")
+    column: str | None = Field(default=None, description="column that says train, validation or test")
 
 
 def _read_starts(value: Any) -> Any:
@@ -117,7 +122,11 @@ def _flatten(entry: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-Starts = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_read_starts)]
+Starts = Annotated[
+    tuple[dict[str, Any], ...],
+    BeforeValidator(_read_starts),
+    WithJsonSchema({"type": "array", "items": {"type": "object"}}),
+]
 
 
 def _tunable(key: str) -> Any:
@@ -133,7 +142,7 @@ def _tunable(key: str) -> Any:
         return written
 
     default = Written(constant=setting.default)
-    return Annotated[Any, BeforeValidator(read), Field(default=default, description=setting.about)]
+    return Annotated[Any, BeforeValidator(read), WithJsonSchema(setting_schema(setting)), Field(default=default)]
 
 
 def _section(name: str, prefix: str) -> type[Section]:
@@ -159,38 +168,50 @@ def _source_form(value: Any) -> str:
 class DataSpec(Section):
     """The table: where it is, what is predicted, how columns and rows are used."""
 
-    source: Annotated[Annotated[str, Tag("text")] | Annotated[SourceFiles, Tag("parts")], Discriminator(_source_form)]
-    target: str
-    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
-    positive: str | None = None
-    separator: Literal[",", ";", "\t", "|"] | None = None
-    columns: ColumnsSpec = ColumnsSpec()
-    missing: Texts = ("", "NA", "?")
-    split: SplitSpec = SplitSpec()
-    preparation: PreparationSpec = PreparationSpec()  # type: ignore[valid-type]
+    source: Annotated[
+        Annotated[str, Tag("text")] | Annotated[SourceFiles, Tag("parts")], Discriminator(_source_form)
+    ] = Field(description="CSV, TSV, Parquet or NPZ, relative to this file; sklearn:NAME; or a file for each part")
+    target: str = Field(description="column to predict")
+    task: Literal["auto", "binary", "multiclass", "regression"] = Field(
+        default="auto", description="what is predicted; hptune check says what was decided"
+    )
+    positive: str | None = Field(default=None, description="label that f1 and the like look for; else the rarer one")
+    separator: Literal[",", ";", "\t", "|"] | None = Field(default=None, description="of a text table")
+    columns: ColumnsSpec = Field(default=ColumnsSpec(), description="what is known of columns beforehand")
+    missing: Texts = Field(default=("", "NA", "?"), description="texts that mean missing; an empty cell always does")
+    split: SplitSpec = Field(default=SplitSpec(), description="how rows become training, validation and test rows")
+    preparation: PreparationSpec = Field(  # type: ignore[valid-type]
+        default=PreparationSpec(), description="how columns are prepared, fitted on training rows only"
+    )
 
 
 class OutputSpec(Section):
     """Where runs lie and what of them is kept."""
 
-    runs: str = "runs"
-    keep: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    predictions_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
-    weights_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 2048
+    runs: str = Field(default="runs", description="folder of the runs, relative to the current one")
+    keep: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=50, description="trials that keep their weights; ensembles choose among them"
+    )
+    predictions_mb: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=512, description="megabytes of validation predictions at most"
+    )
+    weights_mb: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=2048, description="megabytes of weights at most"
+    )
 
 
 class Experiment(Section):
     """All of it."""
 
-    name: Annotated[str, Field(pattern=NAME)]
-    data: DataSpec
-    objective: ObjectiveSpec
-    strategy: StrategySpec
-    budget: BudgetSpec = BudgetSpec()
-    model: ModelSpec = ModelSpec()  # type: ignore[valid-type]
-    training: TrainingSpec = TrainingSpec()  # type: ignore[valid-type]
-    start_from: Starts = ()
-    output: OutputSpec = OutputSpec()
+    name: Annotated[str, Field(pattern=NAME, description="the run's default name")]
+    data: DataSpec = Field(description="the table: where it is, what is predicted")
+    objective: ObjectiveSpec = Field(description="what the search is for")
+    strategy: StrategySpec = Field(description="how the space is searched")
+    budget: BudgetSpec = Field(default=BudgetSpec(), description="when the search ends")
+    model: ModelSpec = Field(default=ModelSpec(), description="the network")  # type: ignore[valid-type]
+    training: TrainingSpec = Field(default=TrainingSpec(), description="its training")  # type: ignore[valid-type]
+    start_from: Starts = Field(default=(), description="configurations to try first, by dotted name")
+    output: OutputSpec = Field(default=OutputSpec(), description="where runs lie and what of them is kept")
 
     def written(self) -> dict[str, Written]:
         """Return every setting in canonical form, by dotted name."""
@@ -248,10 +269,15 @@ class Experiment(Section):
 
     def to_yaml(self) -> str:
         """Write the canonical form; it reads back as an equal experiment."""
-        text: str = yaml.dump(
-            self.canonical(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
-        )
-        return text
+        return write_yaml(self.canonical())
+
+
+def write_yaml(plain: Mapping[str, Any]) -> str:
+    """Write plain data as YAML that reads back as it is."""
+    text: str = yaml.dump(
+        dict(plain), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
+    )
+    return text
 
 
 class _Dumper(yaml.SafeDumper):

@@ -46,17 +46,18 @@ class LoadedExperiment:
         return ExperimentError(render([_locate(self.root, tuple(key.split(".")), message)]))
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
+def load_experiment(path: Path, overrides: Sequence[str] = (), content: bytes | None = None) -> LoadedExperiment:
     """Read an experiment.
 
     Args:
         path: The file.
         overrides: `key=value` pairs, read as YAML, that replace parts of it.
+        content: What to read instead of the file; `path` then only names it.
 
     Raises:
         ExperimentError: With every fault, located, in the order of the file.
     """
-    content = read_file(path)
+    content = read_file(path) if content is None else content
     root, faults = parse_bytes(str(path), content)
     for override in overrides:
         root = _apply(root, override, faults)

@@ -108,9 +108,7 @@ def restore_model(job: Job, weights: Path) -> keras.Model:
 
 
 def _build(job: Job) -> keras.Model:
-    arrays = open_arrays(job.arrays)
-    sizes = tuple(int(size) for size in arrays["vocabulary_sizes"])
-    inputs = Inputs(arrays["train.numeric"].shape[1], sizes)
+    inputs = Inputs(job.numeric_width, job.vocabulary_sizes)
     outputs = len(job.labels) if job.task == "multiclass" else 1
     return build_model(job.settings, inputs, outputs, job.seed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hptune.objective import Objective, Task
 from hptune.space import Value
@@ -19,6 +20,8 @@ class Job:
         settings: Every setting by dotted name, as `SearchSpace.resolve` gives it.
         seed: Of everything random in the trial.
         arrays: Folder of the prepared arrays.
+        numeric_width: Numeric features in them.
+        vocabulary_sizes: Codes of each categorical column in them.
         task: What is predicted.
         labels: Class labels in the order of their indices; empty for regression.
         positive: Index of the positive class of a binary task.
@@ -33,6 +36,8 @@ class Job:
     settings: Mapping[str, Value]
     seed: int
     arrays: Path
+    numeric_width: int
+    vocabulary_sizes: tuple[int, ...]
     task: Task
     labels: tuple[str, ...]
     positive: int | None
@@ -71,6 +76,23 @@ class Fitted:
     weights: int | None = None
     files: tuple[StoredFile, ...] = ()
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network of an artifact, as a worker gets it.
+
+    Attributes:
+        job: How it was trained.
+        weights: Its weights, checked against the journal.
+        preparation: What it was trained on, as `Preparation.to_dict` gives it.
+        share: Of its predictions in the average; all shares sum to 1.
+    """
+
+    job: Job
+    weights: Path
+    preparation: Mapping[str, Any]
+    share: float
 
 
 # Called after each epoch with its number and the score; returns why training has to stop now, or nothing.

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hptune.objective import Objective
-from hptune.report.summary import leaderboard_of
+from hptune.reporting.summary import leaderboard_of
 from hptune.run.records import encode_proposal, encode_trial, replay
 from hptune.strategies import Task, create_strategy
 from hptune.trial import Outcome, Proposal, Trial, derive_seed

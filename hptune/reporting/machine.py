@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hptune.report.summary import Summary
+from hptune.reporting.summary import Summary
 from hptune.trial import Trial
 
 
@@ -22,6 +22,7 @@ def to_json(summary: Summary) -> str:
         "outcomes": dict(summary.outcomes),
         "proposed": summary.proposed,
         "best": summary.verdict,
+        "ensemble": summary.ensemble,
         "test_looks": summary.test_looks,
     }
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 # Control, format (bidirectional marks among them), surrogate and private characters.
@@ -54,6 +56,13 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+def format_age(utc: str) -> str:
+    """Show how long ago a time was, in its largest unit."""
+    seconds = max((datetime.now(UTC) - datetime.fromisoformat(utc)).total_seconds(), 0)
+    days = int(seconds // 86_400)
+    return f"{days} day{'s' if days > 1 else ''}" if days else format_duration(seconds)
+
+
 def verdict_rows(verdict: Mapping[str, Any]) -> list[tuple[str, dict[str, float | None]]]:
     """Arrange final metrics: for each metric the score of validation, test, and the simple predictors on test rows.
 
@@ -64,3 +73,36 @@ def verdict_rows(verdict: Mapping[str, Any]) -> list[tuple[str, dict[str, float 
     sources.update({f"{name} (test)": scores for name, scores in verdict["baselines"].items()})
     columns = [name for name, scores in sources.items() if scores]
     return [(metric, {name: sources[name].get(metric) for name in columns}) for metric in verdict["validation"]]
+
+
+def describe_ensemble(ensemble: Mapping[str, Any]) -> list[str]:
+    """Say in sentences what an ensemble is made of, and whether it helps."""
+    metric = ensemble["objective"]["metric"]
+    members = ", ".join(f"{member['trial']} ({member['share']:.0%})" for member in ensemble["members"])
+    count = len(ensemble["members"])
+    validation, test = ensemble["validation"], ensemble["test"]
+    lines = [
+        f"ensemble ({ensemble['method']}) of {count} trial{'s' if count > 1 else ''}: {members}",
+        f"validation {metric} {format_number(validation['ensemble'])}, best single model "
+        f"{format_number(validation['best'])}",
+    ]
+    if ensemble["gain"] is not None:
+        own, best = test["ensemble"][metric], test["best"][metric]
+        if ensemble["gain"] > 0:
+            verdict = f"better by {format_number(ensemble['gain'])}"
+        else:
+            verdict = "no gain: use the best single model" if ensemble["gain"] == 0 else "worse: use the best model"
+        lines.append(f"test {metric} {format_number(own)}, best single model {format_number(best)}; {verdict}")
+    return lines
+
+
+def format_bytes(size: int) -> str:
+    """Show a size as a person says it.
+
+    >>> format_bytes(512), format_bytes(3_400_000)
+    ('512 B', '3.4 MB')
+    """
+    if size < 1000:
+        return f"{size} B"
+    power = min(int(math.log10(size)) // 3, 4)
+    return f"{size / 1000**power:.1f} {'kMGT'[power - 1]}B"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.report.summary import Summary
-from hptune.report.words import format_number, format_value, printable, verdict_rows
+from hptune.reporting.summary import Summary
+from hptune.reporting.words import describe_ensemble, format_number, format_value, printable, verdict_rows
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@])")
 
@@ -28,6 +28,8 @@ def to_markdown(summary: Summary, most_rows: int = 20) -> str:
         ]
     if summary.verdict is not None and (rows := verdict_rows(summary.verdict)):
         lines += [*_table(("metric", *rows[0][1]), [(name, *scores.values()) for name, scores in rows]), ""]
+    if summary.ensemble is not None:
+        lines += [f"* {_escape(line)}" for line in describe_ensemble(summary.ensemble)] + [""]
     board = summary.leaderboard
     shown = [row for row in board.rows() if row["rank"] is not None][:most_rows]
     if shown:

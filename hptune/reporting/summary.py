@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hptune.errors import GateError, RunDamagedError, UsageError
@@ -30,6 +31,7 @@ class Summary:
         outcomes: How many trials ended how.
         proposed: Trials proposed so far.
         test_looks: How often the test rows were scored.
+        ensemble: `ensemble/ensemble.json`; None where no ensemble was made.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Summary:
     outcomes: Mapping[str, int]
     proposed: int
     test_looks: int
+    ensemble: Mapping[str, Any] | None = None
 
     @property
     def objective(self) -> Objective:
@@ -65,10 +68,11 @@ def summarize(folder: RunFolder) -> Summary:
         state=_describe_state(history),
         header=history.header,
         leaderboard=leaderboard_of(history),
-        verdict=_read_verdict(folder),
+        verdict=_read_json(folder.best / "metrics.json"),
         outcomes=Counter(trial.outcome.value for trial in history.ends.values()),
         proposed=len(history.proposals),
         test_looks=len(history.test_looks),
+        ensemble=_read_json(folder.ensemble / "ensemble.json"),
     )
 
 
@@ -78,11 +82,12 @@ def leaderboard_of(history: History) -> Leaderboard:
     Where the search came to its end at a trial, later ones do not count: how many of them there are is chance.
     """
     objective = Objective(**history.header["objective"])
-    through = math.inf if history.stop is None or history.stop["through"] is None else history.stop["through"]
+    through = None if history.stop is None else history.stop.get("through")
+    last = math.inf if through is None else through
     ended = (
         trial
         for number, trial in history.ends.items()
-        if trial.outcome is not Outcome.INTERRUPTED and number <= through
+        if trial.outcome is not Outcome.INTERRUPTED and number <= last
     )
     return rank(ended, objective, history.header["dimensions"])
 
@@ -94,15 +99,14 @@ def _describe_state(history: History) -> str:
     return reason if reason == "interrupted" else f"finished: {reason}"
 
 
-def _read_verdict(folder: RunFolder) -> Mapping[str, Any] | None:
-    path = folder.best / "metrics.json"
+def _read_json(path: Path) -> Mapping[str, Any] | None:
     try:
-        verdict: Mapping[str, Any] = json.loads(path.read_text())
+        content: Mapping[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise RunDamagedError(f"{path}: expected the JSON that hptune wrote: {error}") from None
-    return verdict
+    return content
 
 
 def history_table(folder: RunFolder, trials: Sequence[Trial]) -> tuple[list[str], list[list[Any]]]:
@@ -130,16 +134,30 @@ def check_gates(summary: Summary, demands: Sequence[str]) -> None:
         UsageError: If a demand cannot be read or names a metric that was not computed.
         GateError: If a metric is worse than demanded; names each one.
     """
+    check_scores({part: (summary.verdict or {}).get(part) or {} for part in ("test", "validation")}, demands)
+
+
+def check_scores(scores: Mapping[str, Mapping[str, float]], demands: Sequence[str]) -> None:
+    """Hold metrics against demands.
+
+    Args:
+        scores: Metrics by part of the rows; the first part is meant where a demand names none.
+        demands: `METRIC=VALUE`, or `PART:METRIC=VALUE`.
+
+    Raises:
+        UsageError: If a demand cannot be read or names a metric that was not computed.
+        GateError: If a metric is worse than demanded; names each one.
+    """
     failures = []
     for demand in demands:
-        part, metric, least = _parse_demand(demand)
-        scores = (summary.verdict or {}).get(part) or {}
-        if metric not in scores:
-            known = ", ".join(scores) or "none, because no trial completed or there are no such rows"
-            raise UsageError(f"--fail-under {demand}: expected one of the {part} metrics, which are: {known}")
-        direction = METRICS[metric].direction
-        if Objective(metric, direction).is_better(least, scores[metric]):
-            failures.append(f"{part} {metric}: expected at {_bound(direction)} {least}, got {scores[metric]}")
+        part, metric, least = _parse_demand(demand, tuple(scores))
+        words = f"{part} " if part else ""
+        if metric not in scores[part]:
+            known = ", ".join(scores[part]) or "none, because no trial completed or there are no such rows"
+            raise UsageError(f"--fail-under {demand}: expected one of the {words}metrics, which are: {known}")
+        direction, got = METRICS[metric].direction, scores[part][metric]
+        if Objective(metric, direction).is_better(least, got):
+            failures.append(f"{words}{metric}: expected at {_bound(direction)} {least}, got {got}")
     if failures:
         raise GateError("gate failed: " + "; ".join(failures))
 
@@ -148,14 +166,14 @@ def _bound(direction: str) -> str:
     return "least" if direction == "max" else "most"
 
 
-def _parse_demand(demand: str) -> tuple[str, str, float]:
+def _parse_demand(demand: str, parts: tuple[str, ...]) -> tuple[str, str, float]:
     name, separator, value = demand.partition("=")
     part, _, metric = name.rpartition(":")
     try:
-        if not separator or part not in ("", "test", "validation") or metric not in METRICS:
+        least = float(value)
+        if not separator or part not in ("", *parts) or metric not in METRICS or not math.isfinite(least):
             raise ValueError
-        return part or "test", metric, float(value)
     except ValueError:
-        raise UsageError(
-            f"--fail-under {demand}: expected METRIC=VALUE or validation:METRIC=VALUE with one of {', '.join(METRICS)}"
-        ) from None
+        forms = " or ".join(("METRIC=VALUE", *(f"{other}:METRIC=VALUE" for other in parts[1:])))
+        raise UsageError(f"--fail-under {demand}: expected {forms} with one of {', '.join(METRICS)}") from None
+    return part or parts[0], metric, least
