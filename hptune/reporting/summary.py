@@ -85,9 +85,7 @@ def leaderboard_of(history: History) -> Leaderboard:
     through = None if history.stop is None else history.stop.get("through")
     last = math.inf if through is None else through
     ended = (
-        trial
-        for number, trial in history.ends.items()
-        if trial.outcome is not Outcome.INTERRUPTED and number <= last
+        trial for number, trial in history.ends.items() if trial.outcome is not Outcome.INTERRUPTED and number <= last
     )
     return rank(ended, objective, history.header["dimensions"])
 
