@@ -12,7 +12,7 @@ from hptune.assembly import OUTPUT, assemble, stored_predictions
 from hptune.data.table import encode_target
 from hptune.errors import NoTrialCompletedError, UsageError
 from hptune.materials import Materials
-from hptune.metrics import compute_metrics
+from hptune.metrics import RANKED, compute_metrics
 from hptune.reporting.summary import leaderboard_of
 from hptune.revisit import revisit
 from hptune.run.files import describe_file, write_text
@@ -24,9 +24,6 @@ from hptune.selection import Ensemble, choose
 from hptune.training.workers import WarmProcesses
 from hptune.trial import StoredFile, Trial
 from hptune.winner import score_in_worker
-
-# Metrics that need the rows in order take most of the time, and are not needed where another one is the objective.
-_RANKED = ("roc_auc", "average_precision")
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def _choose(materials: Materials, candidates: list[Trial], wish: Wish) -> Ensemb
     truth = encode_target(materials.rows(materials.split.validation), about.target, about.labels)
 
     def score(predicted: Any) -> float:
-        with_ranks = objective.metric in _RANKED
+        with_ranks = objective.metric in RANKED
         given = (about.task, truth, predicted, about.positive, about.scale)
         return compute_metrics(*given, with_ranks=with_ranks)[objective.metric]
 

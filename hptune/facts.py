@@ -84,8 +84,14 @@ def describe_plan(ground: Groundwork) -> str:
     first = f", {len(ground.start_from)} of them given" if ground.start_from else ""
     return (
         f"{space}; {named} will train {trials}{first}{''.join(f', {end}' for end in ends)}, "
-        f"at most {budget.max_attempts} attempts each; engine: keras"
+        f"at most {budget.max_attempts} attempts each; engine: {_describe_engine(ground)}"
     )
+
+
+def _describe_engine(ground: Groundwork) -> str:
+    engine: str = ground.space.constants["training.engine"]
+    # Every layer of every model type has a rule for many slots.
+    return {"auto": "population", "keras": "keras (one trial at a time)"}.get(engine, engine)
 
 
 def describe_brackets(brackets: Iterable[Bracket]) -> list[str]:

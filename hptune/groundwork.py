@@ -51,7 +51,14 @@ class Groundwork:
     @property
     def numeric_preparations(self) -> tuple[str, ...]:
         """Every way in which the numeric columns may be prepared in this search."""
-        return _possible(self.space, "data.preparation.numeric")
+        return self.possible_values["data.preparation.numeric"]
+
+    @cached_property
+    def possible_values(self) -> Mapping[str, tuple[Any, ...]]:
+        """What each setting may be in this search: its values, or the ends of its range."""
+        space = self.space
+        names = dict.fromkeys((*space.defaults, *space.constants, *space.by_name))
+        return {name: _possible(space, name) for name in names}
 
     @cached_property
     def identity(self) -> Mapping[str, Any]:
@@ -151,11 +158,11 @@ def lay_groundwork(
 def _possible(space: SearchSpace, name: str) -> tuple[Any, ...]:
     dimension = space.by_name.get(name)
     if dimension is None:
-        return (space.constants[name],)
+        return (space.constants[name] if name in space.constants else space.defaults[name],)
     # Both ends of a range tell whether it can be anything but off.
     values = grid_values(dimension, points=2)
     # An inactive dimension leaves its setting at the default.
-    return values if not dimension.when else tuple(dict.fromkeys((*values, space.defaults[name])))
+    return values if not dimension.when else (*values, space.defaults.get(name, values[0]))
 
 
 def _contradictions(ground: Groundwork) -> list[tuple[str, str]]:
@@ -167,7 +174,7 @@ def _contradictions(ground: Groundwork) -> list[tuple[str, str]]:
         known = ", ".join(metrics_of(task))
         found.append(("objective.metric", f"expected a metric of a {task} task, got {metric}; choose one of {known}"))
     for key, off in (("training.label_smoothing", 0), ("training.class_weight", "none")):
-        if task not in CLASSIFICATION and any(value != off for value in _possible(ground.space, key)):
+        if task not in CLASSIFICATION and any(value != off for value in ground.possible_values[key]):
             found.append((key, "expected only with classification, got a regression target; remove it"))
     if isinstance(ground.experiment.strategy, HyperbandSpec) and not ground.brackets:
         strategy = ground.experiment.strategy
@@ -186,7 +193,7 @@ def _contradictions(ground: Groundwork) -> list[tuple[str, str]]:
 def _unknown_labels(ground: Groundwork) -> list[tuple[str, str]]:
     labels = ground.dataset.labels
     found = []
-    for weights in _possible(ground.space, "training.class_weight"):
+    for weights in ground.possible_values["training.class_weight"]:
         if isinstance(weights, Mapping):
             unknown = [label for label in weights if label not in labels]
             missing = [label for label in labels if label not in weights]

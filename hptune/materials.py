@@ -19,6 +19,9 @@ from hptune.data.table import encode_target
 from hptune.description import Description
 from hptune.groundwork import Groundwork
 from hptune.run.folder import STATE, RunFolder
+from hptune.training.capacity import choose_capacity
+from hptune.training.dials import dials_in_use, structure_of, trace_of
+from hptune.training.dispatching import Kind
 from hptune.training.job import Job
 from hptune.trial import Proposal, Trial
 
@@ -69,6 +72,27 @@ class Materials:
                 arrays |= {f"{part}.target": target, f"{part}.truth": truth}
             write_arrays(self._arrays(way), arrays)
 
+    @cached_property
+    def dials(self) -> frozenset[str]:
+        """The dials that any trial of this search may turn."""
+        return dials_in_use(self.ground.possible_values)
+
+    def kind(self, proposal: Proposal, memory_bytes: int) -> Kind:
+        """Say with which others a trial may be trained, and how many of them at a time.
+
+        Args:
+            proposal: What is to be trained.
+            memory_bytes: That a worker may use.
+        """
+        settings = self.ground.space.resolve(proposal.values)
+        structure = structure_of(settings)
+        if settings["training.engine"] == "keras":
+            return Kind(structure, structure, capacity=1)
+        preparation = self.preparations[settings["data.preparation.numeric"]]
+        inputs = preparation.numeric_width + sum(preparation.vocabulary_sizes)
+        capacity = choose_capacity(settings, inputs, max(len(self.ground.dataset.labels), 1), memory_bytes)
+        return Kind(structure, trace_of(settings), capacity)
+
     def job(self, proposal: Proposal, paused: Trial | None = None) -> Job:
         """Say how a proposal is to be trained.
 
@@ -99,6 +123,7 @@ class Materials:
             prefix=self.folder.relative(folder),
             until=proposal.until,
             state=None if paused is None else self.folder.verified(paused.file(STATE)),
+            dials=self.dials,
         )
 
     @cached_property

@@ -2,12 +2,13 @@
 
 `compute_metrics` is plain NumPy, because it runs after every epoch and scikit-learn's checks would take longer than the
 training of a small net; tests hold it against scikit-learn to 1e-12. `reported_metrics` are scikit-learn's own figures:
-what is stored, ranked and shown.
+what is ranked and delivered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ from hptune.objective import Task
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
+Figure = Callable[[], float]
+
+# Metrics that need the rows in order take longer than all the others together.
+RANKED = ("roc_auc", "average_precision")
+# What is given has been found finite, and scikit-learn's checks take longer than its figures.
+_trusting_numbers = partial(config_context, assume_finite=True, skip_parameter_validation=True)
 
 
 def reported_metrics(
@@ -38,54 +45,64 @@ def reported_metrics(
         Metrics by name, in the order of the catalogue. A metric that is not defined for these rows, such as ROC AUC
         where a class is absent, is left out.
     """
-    prediction = prediction.astype(np.float64)
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        if task == "regression":
-            return _regression_by_sklearn(truth, prediction, scale)
-        return _classification_by_sklearn(truth, _normalized(prediction), positive if task == "binary" else None)
+    figures = _by_sklearn(task, truth, prediction.astype(np.float64), positive, scale)
+    with _trusting_numbers():
+        return {name: float(figure()) for name, figure in figures.items()}
 
 
-def _regression_by_sklearn(truth: Floats, prediction: Floats, scale: float) -> dict[str, float]:
-    mse = float(sk.mean_squared_error(truth, prediction))
-    scores = {
-        "loss": mse / scale**2,
-        "mse": mse,
-        "rmse": float(sk.root_mean_squared_error(truth, prediction)),
-        "mae": float(sk.mean_absolute_error(truth, prediction)),
+def reported_metric(
+    name: str, task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float = 1.0
+) -> float:
+    """Compute one metric with scikit-learn; the others would take many times as long."""
+    with _trusting_numbers():
+        return float(_by_sklearn(task, truth, prediction.astype(np.float64), positive, scale)[name]())
+
+
+def _by_sklearn(
+    task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float
+) -> dict[str, Figure]:
+    if task == "regression":
+        return _regression_by_sklearn(truth, prediction, scale)
+    return _classification_by_sklearn(truth, _normalized(prediction), positive if task == "binary" else None)
+
+
+def _regression_by_sklearn(truth: Floats, prediction: Floats, scale: float) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {
+        "loss": lambda: float(sk.mean_squared_error(truth, prediction)) / scale**2,
+        "mse": lambda: sk.mean_squared_error(truth, prediction),
+        "rmse": lambda: sk.root_mean_squared_error(truth, prediction),
+        "mae": lambda: sk.mean_absolute_error(truth, prediction),
     }
     if len(truth) > 1:
-        scores["r2"] = float(sk.r2_score(truth, prediction))
-    return scores
+        figures["r2"] = lambda: sk.r2_score(truth, prediction)
+    return figures
 
 
-def _classification_by_sklearn(truth: Ints, prediction: Floats, positive: int | None) -> dict[str, float]:
+def _classification_by_sklearn(truth: Ints, prediction: Floats, positive: int | None) -> dict[str, Figure]:
     labels = np.arange(prediction.shape[1])
     chosen = prediction.argmax(axis=1)
     present = np.union1d(truth, chosen)
     one_hot = truth[:, None] == labels
-    log_loss = float(sk.log_loss(truth, prediction, labels=labels))
-    scores = {
-        "accuracy": float(sk.accuracy_score(truth, chosen)),
-        "balanced_accuracy": float(sk.recall_score(truth, chosen, labels=np.unique(truth), average="macro")),
+    figures: dict[str, Figure] = {
+        "accuracy": lambda: sk.accuracy_score(truth, chosen),
+        "balanced_accuracy": lambda: sk.recall_score(truth, chosen, labels=np.unique(truth), average="macro"),
     }
     if positive is not None:
-        scores["f1"] = float(sk.f1_score(truth == positive, chosen == positive, zero_division=0.0))
-    for average in ("macro", "weighted"):
-        scores[f"f1_{average}"] = float(sk.f1_score(truth, chosen, labels=present, average=average, zero_division=0.0))
+        figures["f1"] = lambda: sk.f1_score(truth == positive, chosen == positive, zero_division=0.0)
+    figures["f1_macro"] = lambda: sk.f1_score(truth, chosen, labels=present, average="macro", zero_division=0.0)
+    figures["f1_weighted"] = lambda: sk.f1_score(truth, chosen, labels=present, average="weighted", zero_division=0.0)
+    # The positive class alone is judged where there are two, the mean over the classes otherwise.
+    judged, scores = (one_hot, prediction) if positive is None else (truth == positive, prediction[:, positive])
     if one_hot.any(axis=0).all():
-        if positive is not None:
-            scores["roc_auc"] = float(sk.roc_auc_score(truth == positive, prediction[:, positive]))
-            scores["average_precision"] = float(sk.average_precision_score(truth == positive, prediction[:, positive]))
-        else:
-            scores["roc_auc"] = float(sk.roc_auc_score(one_hot, prediction, average="macro"))
-            scores["average_precision"] = float(sk.average_precision_score(one_hot, prediction, average="macro"))
-    scores["log_loss"] = log_loss
+        figures["roc_auc"] = lambda: sk.roc_auc_score(judged, scores, average="macro")
+        figures["average_precision"] = lambda: sk.average_precision_score(judged, scores, average="macro")
+    figures["log_loss"] = lambda: sk.log_loss(truth, prediction, labels=labels)
     if positive is not None:
-        scores["brier"] = float(sk.brier_score_loss(truth == positive, prediction[:, positive]))
+        figures["brier"] = lambda: sk.brier_score_loss(truth == positive, scores)
     else:
-        scores["brier"] = float(sk.brier_score_loss(truth, prediction, labels=labels))
-    scores["loss"] = log_loss
-    return scores
+        figures["brier"] = lambda: sk.brier_score_loss(truth, prediction, labels=labels)
+    figures["loss"] = figures["log_loss"]
+    return figures
 
 
 def compute_metrics(

@@ -6,8 +6,6 @@ import json
 import uuid
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from hptune.changes import describe_changes, describe_data_changes
 from hptune.clock import Clock
@@ -26,11 +24,23 @@ from hptune.run.log import LOGGER, log_to
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
 from hptune.strategies import Task, create_strategy
-from hptune.training.job import fit_in_worker
-from hptune.training.workers import Orders, WarmProcesses, WorkerTrainer
-from hptune.trial import Proposal, StoredFile, Trial
+from hptune.training.capacity import share_of_memory
+from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
+from hptune.training.workers import Mailbox, WarmProcesses
+from hptune.trial import StoredFile, Trial
 from hptune.tuner import INTERRUPTED, Budget, MakeObserver, Past, Plan, Tuner
 from hptune.winner import deliver
+
+# Proposals that are sorted by structure at a time.
+_LOOKAHEAD = 1024
+_SHORT_LOOKAHEAD = 64
+
+
+def serve_in_worker(mailbox: Mailbox) -> None:
+    """Train what is asked for; what a worker runs."""
+    from hptune.training.serving import serve  # TensorFlow is imported in the worker only
+
+    serve(mailbox)
 
 
 class Session:
@@ -117,7 +127,7 @@ class Session:
                 "folder": str(ground.loaded.path.parent.absolute()),
                 "versions": versions,
                 "seed": seed,
-                "engine": "keras",
+                "engine": ground.space.constants["training.engine"],
                 "task": ground.dataset.task,
                 "objective": asdict(ground.objective),
                 "dimensions": [dimension.name for dimension in ground.space.dimensions],
@@ -183,21 +193,30 @@ class Session:
             tuple(history.attempts.items()),
         )
         is_stopping = self._interruption.is_requested
-        orders = Orders(is_stopping, clock.is_used_up, ground.experiment.budget.trial_seconds)
+        budget = ground.experiment.budget
+        orders = Orders(is_stopping, clock.is_used_up, budget.trial_seconds)
 
-        def work(proposal: Proposal) -> tuple[Any, tuple[Any, ...], Path]:
-            job = self._materials.job(proposal, recorder.pauses.get(proposal.trial))
-            return fit_in_worker, (job,), job.folder / "output.txt"
-
+        memory_bytes = share_of_memory(self._workers)
+        # Where the clock, a target or failures may end the search, the order of training must not favour a structure.
+        is_counted = budget.max_seconds is None and budget.target is None and budget.max_failures is None
+        workplace = Workplace(
+            kind_of=lambda proposal: self._materials.kind(proposal, memory_bytes),
+            job_of=lambda proposal: self._materials.job(proposal, recorder.pauses.get(proposal.trial)),
+            serve=serve_in_worker,
+            output=self._folder.path,
+            lookahead=_LOOKAHEAD if is_counted else _SHORT_LOOKAHEAD,
+        )
         plan = Plan(
             "\n".join([describe_plan(ground), *describe_brackets(ground.brackets)]),
             ground.planned_trials,
             ground.planned_epochs,
-            ground.experiment.budget.max_seconds,
+            budget.max_seconds,
         )
         try:
-            with observe(ground.objective, plan, tuple(finished.values())) as observer:
-                trainer = WorkerTrainer(processes, self._workers, work, observer.epoch, orders)
+            with (
+                observe(ground.objective, plan, tuple(finished.values())) as observer,
+                WorkerTrainer(processes, self._workers, workplace, observer.epoch, orders) as trainer,
+            ):
                 tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past)
                 reason = tuner.run(trainer, is_stopping, clock.is_used_up)
         finally:

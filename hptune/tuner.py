@@ -39,13 +39,13 @@ class Strategy(Protocol):
 class Trainer(Protocol):
     """Who trains."""
 
-    def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], None]) -> Iterator[Trial]:
-        """Train proposals, pulling the next when a worker is free, and yield trials as they end.
+    def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], bool]) -> Iterator[Trial]:
+        """Train proposals, in whatever order suits, and yield trials as they end.
 
         Args:
             proposals: What to train.
             starting: Called with the proposal and the worker's number; it returns once the attempt is on record, and
-                only then may training begin.
+                only then may training begin. False where the search has come to its end before that trial.
         """
 
 
@@ -313,11 +313,14 @@ class Tuner:
         limit = self._budget.max_trials
         return self._exhausted is None and (limit is None or self._proposed < limit)
 
-    def _starting(self, proposal: Proposal, worker: int) -> None:
+    def _starting(self, proposal: Proposal, worker: int) -> bool:
+        if self._end is not None and proposal.trial > self._end[1]:
+            return False
         attempt = self._attempts.get(proposal.trial, 0) + 1
         self._attempts[proposal.trial] = attempt
         self._recorder.start(proposal, attempt, worker)
         self._observer.started(proposal, worker)
+        return True
 
     def _ended(self, trial: Trial) -> None:
         """Record, tell, show."""

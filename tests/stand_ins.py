@@ -8,7 +8,36 @@ import time
 
 from hptune.errors import DataError
 from hptune.training.job import Fitted, OnEpoch
+from hptune.training.workers import Mailbox
 from hptune.trial import Outcome
+
+
+def serve(mailbox: Mailbox) -> None:
+    """Do jobs, each a function and its number, all those given at a time one after the other."""
+    while True:
+        for trial, (function, number) in mailbox.next_jobs(wait=True):
+
+            def on_epoch(epoch: int, score: float, trial: int = trial) -> str:
+                mailbox.send("epochs", [(trial, epoch, score)])
+                return mailbox.reason_to_end(trial)
+
+            mailbox.send("ended", (trial, function(number, on_epoch), 0))
+
+
+def serve_two_at_most(mailbox: Mailbox) -> None:
+    """Find it too crowded for more than two trials."""
+    while True:
+        jobs = mailbox.next_jobs(wait=True)
+        if len(jobs) > 2:
+            mailbox.send("crowded", [trial for trial, _ in jobs])
+            continue
+        for trial, (function, number) in jobs:
+            mailbox.send("ended", (trial, function(number, lambda epoch, score: ""), 0))
+
+
+def wait_for_end(mailbox: Mailbox) -> None:
+    mailbox.send("epochs", [])
+    time.sleep(60)
 
 
 def square(number: int, on_epoch: OnEpoch) -> Fitted:
@@ -55,3 +84,7 @@ def hang(number: int, on_epoch: OnEpoch) -> Fitted:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(60)
     return square(number, on_epoch)
+
+
+def hang_at_two(number: int, on_epoch: OnEpoch) -> Fitted:
+    return hang(number, on_epoch) if number == 2 else square(number, on_epoch)

@@ -24,7 +24,7 @@ from hptune.objective import Objective
 from hptune.spec.settings import SETTINGS
 from hptune.training.fitting import fit, restore_model
 from hptune.training.job import Fitted, Job
-from hptune.training.predicting import Part, Predictor
+from hptune.training.predicting import Predictor, Rows
 from hptune.trial import Outcome
 
 pytestmark = [
@@ -85,7 +85,7 @@ def make_job(folder: Path, task: str = "multiclass", **changed: Any) -> Job:
 
 def run(job: Job) -> tuple[Fitted, list[tuple[int, float]]]:
     seen: list[tuple[int, float]] = []
-    return fit(job, lambda epoch, score: seen.append((epoch, score))), seen
+    return fit(job, lambda epoch, score: seen.append((epoch, score)) or ""), seen
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -99,7 +99,7 @@ def test_the_stored_score_is_the_score_of_the_stored_weights_to_the_bit(
 
     assert fitted.outcome is Outcome.COMPLETED
     assert [epoch for epoch, _ in seen] == [1, 2, 3, 4]
-    validation = Part(np_arrays(job), "validation")
+    validation = Rows.open(job, "validation")
     predictions = Predictor(restore_model(job, tmp_path / "trial" / "weights.npz"), job)(validation)
     stored = np.load(tmp_path / "trial" / "predictions.npy")
     assert np.array_equal(predictions, stored)
@@ -132,16 +132,15 @@ def test_fresh_processes_give_the_same_bytes_and_restore_each_others_weights(tmp
     program = """
 import pathlib, pickle, sys
 import numpy as np
-from hptune.data.arrays import open_arrays
 from hptune.training.fitting import fit, restore_model
-from hptune.training.predicting import Part, Predictor
+from hptune.training.predicting import Predictor, Rows
 
 with open(sys.argv[1], "rb") as stream:
     job = pickle.load(stream)
 fit(job, lambda epoch, score: None)
 if len(sys.argv) > 2:
     other = pathlib.Path(sys.argv[2])
-    predictions = Predictor(restore_model(job, other / "weights.npz"), job)(Part(open_arrays(job.arrays), "validation"))
+    predictions = Predictor(restore_model(job, other / "weights.npz"), job)(Rows.open(job, "validation"))
     assert np.array_equal(predictions, np.load(other / "predictions.npy"))
 """
     settings = {"model.dropout": 0.3, "model.batch_norm": "before", "data.preparation.categorical": "embedding"}
@@ -192,8 +191,8 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "training.class_weight": ({}, "balanced"),
     "data.preparation.categorical": ({}, "embedding"),
 }
-# There is one model type, and numbers are prepared before a trial begins.
-READ_ELSEWHERE = {"model.type", "data.preparation.numeric"}
+# There is one model type, numbers are prepared before a trial begins, and who trains is decided before.
+READ_ELSEWHERE = {"model.type", "data.preparation.numeric", "training.engine"}
 
 
 @pytest.fixture(scope="module")
@@ -238,17 +237,17 @@ def test_it_is_keras_model_fit_with_the_same_row_order(tmp_path: Path) -> None:
 
     job = make_job(tmp_path, **{"training.early_stopping": None, "model.batch_norm": "before", "model.residual": True})
     run(job)
-    arrays = np_arrays(job)
     model = build_model(job.settings, Inputs(3, (4,)), 3, job.seed)
     model.compile(
         keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
     )
     predictions = []
+    arrays = np_arrays(job)
     for epoch in range(4):
         order = tf.random.experimental.stateless_shuffle(tf.range(77), seed=[job.seed, epoch]).numpy()
         x = {"numeric": arrays["train.numeric"][order], "codes": arrays["train.codes"][order]}
         model.fit(x, arrays["train.target"][order], batch_size=16, shuffle=False, verbose=0)
-        predictions.append(Predictor(model, job)(Part(arrays, "validation")))
+        predictions.append(Predictor(model, job)(Rows.open(job, "validation")))
 
     best = np.load(tmp_path / "trial" / "predictions.npy")
     # The dense and the sparse form of the cross-entropy sum in another order.
@@ -298,7 +297,7 @@ def test_probabilities_near_certainty_keep_their_rest(tmp_path: Path) -> None:
     model.get_layer("output").bias.assign([20.0])
     model.get_layer("output").kernel.assign(np.zeros_like(model.get_layer("output").kernel))
 
-    predictions = Predictor(model, job)(Part(np_arrays(job), "validation"))
+    predictions = Predictor(model, job)(Rows.open(job, "validation"))
 
     assert predictions[0] == pytest.approx([np.exp(-20.0), 1.0], rel=1e-6)
 

@@ -58,7 +58,7 @@ class SquaringTrainer:
     def is_stopping(self) -> bool:
         return self.stop_after is not None and self.trained >= self.stop_after
 
-    def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], None]) -> Iterator[Trial]:
+    def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], bool]) -> Iterator[Trial]:
         for given in proposals:
             starting(given, 0)
             if self.is_stopping():

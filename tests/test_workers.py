@@ -11,11 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stand_ins import count_epochs, double, hang, misbehave, refuse, square, stumble, wait_long
+from stand_ins import (
+    count_epochs,
+    double,
+    hang,
+    hang_at_two,
+    misbehave,
+    refuse,
+    serve,
+    serve_two_at_most,
+    square,
+    stumble,
+    wait_long,
+)
 
 from hptune.errors import DataError, InternalError
 from hptune.interruption import Interruption
-from hptune.training.workers import Orders, WarmProcesses, WorkerTrainer
+from hptune.training.dispatching import Kind, Orders, WorkerTrainer, Workplace
+from hptune.training.workers import WarmProcesses
 from hptune.trial import Outcome, Proposal, Trial
 
 pytestmark = pytest.mark.tensorflow
@@ -34,13 +47,22 @@ def train(
     tmp_path: Path,
     workers: int = 2,
     orders: Orders = Orders(lambda: False),  # noqa: B008 - it is frozen
+    **kind: Any,
 ) -> list[Trial]:
-    def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
-        return function, (proposal.trial,), tmp_path / f"{proposal.trial}.txt"
-
-    trainer = WorkerTrainer(processes, workers, work, lambda *_: None, orders)
+    workplace = make_workplace(function, tmp_path, **kind)
     proposals = (Proposal(number, {}, 1) for number in range(count))
-    return sorted(trainer.train(proposals, lambda *_: None), key=lambda trial: trial.number)
+    with WorkerTrainer(processes, workers, workplace, lambda *_: None, orders) as trainer:
+        return sorted(trainer.train(proposals, lambda *_: True), key=lambda trial: trial.number)
+
+
+def make_workplace(function: Any, folder: Path, serve: Any = serve, **kind: Any) -> Workplace:
+    return Workplace(
+        kind_of=lambda proposal: Kind(**kind),
+        job_of=lambda proposal: (function, proposal.trial),
+        serve=serve,
+        output=folder,
+        lookahead=8,
+    )
 
 
 def test_results_come_from_other_processes(processes: WarmProcesses, tmp_path: Path) -> None:
@@ -67,31 +89,83 @@ def test_a_fault_of_ours_is_no_failed_trial(processes: WarmProcesses, tmp_path: 
 def test_an_attempt_is_on_record_before_it_begins(processes: WarmProcesses, tmp_path: Path) -> None:
     log: list[str] = []
 
-    def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
-        log.append("work")
-        return square, (1,), tmp_path / "out.txt"
+    def job_of(proposal: Proposal) -> tuple[Any, int]:
+        log.append("job")
+        return square, 1
 
-    trainer = WorkerTrainer(processes, 1, work, lambda *_: log.append("epoch"), Orders(lambda: False))
-    for _ in trainer.train([Proposal(0, {}, 1)], lambda *_: log.append("start")):
-        log.append("end")
+    def start(proposal: Proposal, worker: int) -> bool:
+        log.append("start")
+        return True
 
-    assert log == ["start", "work", "epoch", "end"]
+    workplace = Workplace(lambda _: Kind(), job_of, serve, tmp_path, 1)
+    with WorkerTrainer(processes, 1, workplace, lambda *_: log.append("epoch"), Orders(lambda: False)) as trainer:
+        for _ in trainer.train([Proposal(0, {}, 1)], start):
+            log.append("end")
+
+    assert log == ["start", "job", "epoch", "end"]
+
+
+def test_what_is_not_wanted_any_more_does_not_begin(processes: WarmProcesses, tmp_path: Path) -> None:
+    workplace = make_workplace(square, tmp_path, capacity=3)
+    with WorkerTrainer(processes, 2, workplace, lambda *_: None, Orders(lambda: False)) as trainer:
+        trials = trainer.train((Proposal(n, {}, 1) for n in range(9)), lambda proposal, _: proposal.trial < 4)
+        numbers = sorted(trial.number for trial in trials)
+
+    assert numbers == [0, 1, 2, 3]
 
 
 def test_a_request_to_stop_ends_what_is_under_way(processes: WarmProcesses, tmp_path: Path) -> None:
     stopping: list[bool] = []
-
-    def work(proposal: Proposal) -> tuple[Any, tuple[int], Path]:
-        return wait_long, (proposal.trial,), tmp_path / f"{proposal.trial}.txt"
-
-    trainer = WorkerTrainer(processes, 2, work, lambda *_: stopping.append(True), Orders(lambda: bool(stopping)))
+    workplace = make_workplace(wait_long, tmp_path)
+    orders = Orders(lambda: bool(stopping))
     began = time.monotonic()
 
-    trials = list(trainer.train((Proposal(n, {}, 1) for n in range(9)), lambda *_: None))
+    with WorkerTrainer(processes, 2, workplace, lambda *_: stopping.append(True), orders) as trainer:
+        trials = list(trainer.train((Proposal(n, {}, 1) for n in range(9)), lambda *_: True))
 
     assert {trial.outcome for trial in trials} == {Outcome.INTERRUPTED}
     assert len(trials) == 2
     assert time.monotonic() - began < 20
+
+
+def test_proposals_of_one_structure_share_a_worker(processes: WarmProcesses, tmp_path: Path) -> None:
+    workplace = Workplace(
+        kind_of=lambda proposal: Kind(structure=str(proposal.trial % 2), capacity=10),
+        job_of=lambda proposal: (square, proposal.trial),
+        serve=serve,
+        output=tmp_path,
+        lookahead=100,
+    )
+    with WorkerTrainer(processes, 2, workplace, lambda *_: None, Orders(lambda: False)) as trainer:
+        trials = list(trainer.train((Proposal(n, {}, 1) for n in range(20)), lambda *_: True))
+
+    workers = {(trial.number % 2, trial.worker) for trial in trials}
+    assert len(trials) == 20
+    assert len(workers) == 2
+
+
+def test_a_trial_that_kills_its_worker_is_found_among_its_neighbours(processes: WarmProcesses, tmp_path: Path) -> None:
+    trials = train(processes, misbehave, 8, tmp_path, capacity=8)
+
+    assert [trial.outcome.value for trial in trials] == ["crashed"] * 2 + ["completed"] * 6
+
+
+def test_a_trial_that_hangs_is_found_among_its_neighbours(
+    processes: WarmProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hptune.training.dispatching._LEAST_LAST_EPOCH_S", 0.3)
+    monkeypatch.setattr("hptune.training.workers._GRACE_S", 0.3)
+    orders = Orders(lambda: False, trial_timeout=0.5)
+
+    trials = train(processes, hang_at_two, 5, tmp_path, workers=1, orders=orders, capacity=5)
+
+    assert [trial.outcome.value for trial in trials] == ["completed"] * 2 + ["timeout"] + ["completed"] * 2
+
+
+def test_where_memory_is_short_fewer_train_side_by_side(processes: WarmProcesses, tmp_path: Path) -> None:
+    trials = train(processes, square, 16, tmp_path, serve=serve_two_at_most, capacity=16)
+
+    assert [trial.score for trial in trials] == [n**2 for n in range(16)]
 
 
 def test_a_trial_whose_time_is_over_keeps_what_it_reached(processes: WarmProcesses, tmp_path: Path) -> None:
@@ -105,7 +179,7 @@ def test_a_trial_whose_time_is_over_keeps_what_it_reached(processes: WarmProcess
 def test_a_worker_that_does_not_listen_is_ended(
     processes: WarmProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hptune.training.workers._LEAST_LAST_EPOCH_S", 0.3)
+    monkeypatch.setattr("hptune.training.dispatching._LEAST_LAST_EPOCH_S", 0.3)
     monkeypatch.setattr("hptune.training.workers._GRACE_S", 0.3)
     began = time.monotonic()
 
@@ -139,12 +213,12 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from stand_ins import wait_long
+from stand_ins import wait_for_end
 from hptune.interruption import Interruption
 from hptune.training.workers import WarmProcesses
 if __name__ == "__main__":
     with WarmProcesses(Interruption()) as warm:
-        worker = warm.start(wait_long, (1,), Path("out.txt"))
+        worker = warm.start(wait_for_end, (), Path("out.txt"))
         worker.connection.recv()
         print(worker.process.pid, flush=True)
         worker.connection.recv()

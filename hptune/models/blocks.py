@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 # Keras takes seeds below 2**31; a prime stride keeps the layers of neighbouring seeds apart.
 _SEED_LIMIT = 2**31 - 1
@@ -126,7 +128,10 @@ class Block:
             (None, 8)
         """
         shortcut = x
-        x = penalties.dense(self.units, seeds, f"{name}_dense")(x)
+        # Batch norm takes the mean away, and the bias with it: its gradient would be rounding noise, which Adam makes
+        # as large as any other.
+        has_bias = self.batch_norm != "before"
+        x = penalties.dense(self.units, seeds, f"{name}_dense", use_bias=has_bias)(x)
         if self.batch_norm == "before":
             x = keras.layers.BatchNormalization(name=f"{name}_batch_norm")(x)
         x = keras.layers.Activation(self.activation, name=f"{name}_activation")(x)
@@ -173,6 +178,35 @@ def encode_column(codes: Any, index: int, size: int, categorical: str, width: in
         name=f"embedding_{index + 1}",
     )
     embedded = embedding(column)
-    table = embedding.embeddings
-    table.assign(keras.ops.concatenate([keras.ops.zeros_like(table[:1]), table[1:]], axis=0))
+    embedding.embeddings.assign(_without_unknown(embedding.embeddings))
     return embedded
+
+
+def _without_unknown(table: Any) -> Any:
+    return keras.ops.concatenate([keras.ops.zeros_like(table[:1]), table[1:]], axis=0)
+
+
+def initial_weights(model: keras.Model, built_with: int, seed: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the weights that a model would have begun with, had it been built with another seed; by path.
+
+    Args:
+        model: Its own weights are those it was built with.
+        built_with: Its seed.
+        seed: The other seed.
+
+    Building a model takes a hundred times as long as drawing its weights.
+    """
+    found = {variable.path: variable.numpy() for variable in model.weights}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            found[layer.kernel.path] = _redraw(layer.kernel_initializer, layer.kernel.shape, seed - built_with)
+        elif isinstance(layer, keras.layers.Embedding):
+            table = _redraw(layer.embeddings_initializer, layer.embeddings.shape, seed - built_with)
+            found[layer.embeddings.path] = np.concatenate([np.zeros_like(table[:1]), table[1:]])
+    return found
+
+
+def _redraw(initializer: Any, shape: tuple[int, ...], shift: int) -> npt.NDArray[Any]:
+    config = initializer.get_config()
+    moved = type(initializer).from_config({**config, "seed": (config["seed"] + shift) % _SEED_LIMIT})
+    return np.asarray(moved(shape))

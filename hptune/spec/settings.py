@@ -200,6 +200,13 @@ SETTINGS: dict[str, Setting] = {
     "model.l2": Setting("float", 0.0, "L2 on kernels", min=0),
     "model.bias_l2": Setting("float", 0.0, "L2 on biases", min=0),
     "model.embedding": Setting("embedding", "auto", "width of categorical embeddings", min=1, max=4096),
+    "training.engine": Setting(
+        "word",
+        "auto",
+        "population: many trials in one graph; keras: each by fit; auto: population where the network allows it",
+        words=("auto", "population", "keras"),
+        constant=True,
+    ),
     "training.optimizer": Setting("word", "adam", "optimizer", words=("adam", "adamw", "sgd", "rmsprop")),
     "training.learning_rate": Setting("float", 1e-3, "learning rate", min=0, above_min=True),
     "training.momentum": _share("momentum of sgd", 0.9, needs=_SGD),

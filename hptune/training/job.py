@@ -31,6 +31,7 @@ class Job:
         prefix: What records put before the names of those files: the folder relative to the run.
         until: The epoch after which the trial pauses, keeping its state; the last one where nobody will go on with it.
         state: Written at the last pause; training goes on from there. None to begin.
+        dials: Settings that any trial of the search may turn, of those that are numbers for a slot to read.
     """
 
     settings: Mapping[str, Value]
@@ -47,6 +48,7 @@ class Job:
     prefix: str
     until: int | None = None
     state: Path | None = None
+    dials: frozenset[str] = frozenset()
 
     @property
     def epochs(self) -> int:
@@ -97,10 +99,3 @@ class Member:
 
 # Called after each epoch with its number and the score; returns why training has to stop now, or nothing.
 OnEpoch = Callable[[int, float], str]
-
-
-def fit_in_worker(job: Job, on_epoch: OnEpoch) -> Fitted:
-    """Train one trial with Keras; what a worker runs."""
-    from hptune.training.fitting import fit  # TensorFlow is imported in the worker only
-
-    return fit(job, on_epoch)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("hptune")
@@ -62,7 +64,8 @@ def make_optimizer(settings: Mapping[str, Any], steps_per_epoch: int) -> keras.o
 
     Returns:
         An optimizer of Keras; weight decay is decoupled (Loshchilov and Hutter, "Decoupled Weight Decay
-        Regularization", 2019) and touches every trainable variable, as Keras has it.
+        Regularization", 2019) and touches every trainable variable, as Keras has it. Gradients of embeddings are summed
+        over the rows that have a category before anything is squared, which Keras's own optimizers leave out.
     """
     total = steps_per_epoch * settings["training.epochs"]
     warmup = round(settings["training.warmup"] * total)
@@ -73,18 +76,34 @@ def make_optimizer(settings: Mapping[str, Any], steps_per_epoch: int) -> keras.o
     decay = {"weight_decay": settings["training.weight_decay"]}
     match settings["training.optimizer"]:
         case "adam":
-            return keras.optimizers.Adam(**common)
+            return _with_whole_gradients(keras.optimizers.Adam)(**common)
         case "adamw":
-            return keras.optimizers.AdamW(**common, **decay)
+            return _with_whole_gradients(keras.optimizers.AdamW)(**common, **decay)
         case "rmsprop":
-            return keras.optimizers.RMSprop(**common)
+            return _with_whole_gradients(keras.optimizers.RMSprop)(**common)
         case "sgd":
             momentum, nesterov = settings["training.momentum"], settings["training.nesterov"]
             # Keras reads no decay as None; 0.0 would add operations that change nothing.
             decay["weight_decay"] = decay["weight_decay"] or None
-            return keras.optimizers.SGD(**common, **decay, momentum=momentum, nesterov=nesterov)
+            return _with_whole_gradients(keras.optimizers.SGD)(**common, **decay, momentum=momentum, nesterov=nesterov)
         case unknown:
             raise ValueError(f"unknown optimizer {unknown}")
+
+
+@functools.cache
+def _with_whole_gradients(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+    """Return an optimizer that sees one gradient for each weight.
+
+    TensorFlow gives the gradient of an embedding as a list of rows in which a row may come twice; Keras squares each
+    entry of the list and adds the squares, where Adam and RMSprop mean the square of the sum.
+    """
+
+    class WholeGradients(optimizer):
+        def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
+            return super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+
+    WholeGradients.__name__ = optimizer.__name__
+    return WholeGradients
 
 
 def soft_threshold(optimizer: keras.optimizers.Optimizer, l1: float) -> Callable[[Any], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -10,31 +11,71 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from hptune.data.arrays import open_arrays
 from hptune.training.job import Job
 
-# Rows that are scored at a time; smaller sets are padded, so that one matrix kernel serves all.
+# Rows that are scored at a time.
 EVALUATION_ROWS = 512
+# Training rows that a learning curve is made of, at most.
+SAMPLE_ROWS = 4096
 
 Floats = npt.NDArray[np.floating[Any]]
 
 
-class Part:
-    """Training or validation rows.
+@dataclass(frozen=True)
+class Rows:
+    """Training or validation rows, or the sample of training rows that is scored after each epoch.
 
     Attributes:
-        inputs: By name.
+        inputs: By name, (rows, columns).
         target: As it is trained: class indices, or standardized values.
+        wanted: What the loss compares with, float32 (rows, outputs): one-hot classes, 0 or 1, or standardized values.
         truth: As it is scored: class indices, or values in the original unit, in double precision as in the table.
-        rows: How many.
+        scales: Mean and scale of a regression target, (2,).
     """
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], part: str) -> None:
-        numeric, codes = arrays[f"{part}.numeric"], arrays[f"{part}.codes"]
-        given = {"numeric": numeric, "codes": codes}
-        self.inputs = {name: tf.constant(array) for name, array in given.items() if array.shape[1]}
-        self.target = np.asarray(arrays[f"{part}.target"])
-        self.truth = np.asarray(arrays[f"{part}.truth"])
-        self.rows = len(self.target)
+    inputs: Mapping[str, Any]
+    target: npt.NDArray[Any]
+    wanted: Any
+    truth: npt.NDArray[Any]
+    scales: Any
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return len(self.truth)
+
+    @classmethod
+    def open(cls, job: Job, part: str) -> Rows:
+        """Read the rows of a job.
+
+        Args:
+            job: Whose data it is.
+            part: train, validation or sample.
+        """
+        arrays = open_arrays(job.arrays)
+        stored = "train" if part == "sample" else part
+        rows = len(arrays[f"{stored}.truth"])
+        chosen: Any = slice(None)
+        if part == "sample" and rows > SAMPLE_ROWS:
+            chosen = np.linspace(0, rows - 1, SAMPLE_ROWS).astype(np.int64)
+        given = {name: arrays[f"{stored}.{name}"] for name in ("numeric", "codes")}
+        target = np.asarray(arrays[f"{stored}.target"][chosen])
+        return cls(
+            {name: tf.constant(array[chosen]) for name, array in given.items() if array.shape[1]},
+            target,
+            tf.constant(_wanted(job, target)),
+            np.asarray(arrays[f"{stored}.truth"][chosen]),
+            tf.constant(job.target_scale or (0.0, 1.0), tf.float32),
+        )
+
+
+def _wanted(job: Job, target: npt.NDArray[Any]) -> Floats:
+    if job.task == "multiclass":
+        one_hot: Floats = np.eye(len(job.labels), dtype=np.float32)[target]
+        return one_hot
+    column: Floats = target.astype(np.float32).reshape(-1, 1)
+    return column
 
 
 class Predictor:
@@ -47,17 +88,19 @@ class Predictor:
             lambda inputs: self._in_user_units(model(inputs, training=False)), jit_compile=False, autograph=False
         )
 
-    def __call__(self, part: Part) -> Floats:
-        """Predict all rows of a part.
+    def __call__(self, rows: Rows) -> Floats:
+        """Predict all rows; fewer than are scored at a time are padded, so that one matrix kernel serves all.
 
         Returns:
             float32 probabilities (rows, classes), or values (rows,).
         """
         answers = []
-        for first in range(0, part.rows, EVALUATION_ROWS):
-            rows = {name: array[first : first + EVALUATION_ROWS] for name, array in part.inputs.items()}
-            missing = max(first + EVALUATION_ROWS - part.rows, 0)
-            padded = {name: tf.pad(array, [[0, missing], [0, 0]]) if missing else array for name, array in rows.items()}
+        for first in range(0, rows.count, EVALUATION_ROWS):
+            chunk = {name: array[first : first + EVALUATION_ROWS] for name, array in rows.inputs.items()}
+            missing = max(first + EVALUATION_ROWS - rows.count, 0)
+            padded = {
+                name: tf.pad(array, [[0, missing], [0, 0]]) if missing else array for name, array in chunk.items()
+            }
             answers.append(self._step(padded).numpy()[: EVALUATION_ROWS - missing])
         joined: Floats = np.concatenate(answers)
         return joined

@@ -1,23 +1,21 @@
-"""Worker processes: each trial trains in a process of its own, made in hundredths of a second.
+"""Worker processes, made in hundredths of a second.
 
-A fork server imports TensorFlow once; every worker is a fork of it, with one thread. A worker that dies takes nothing
-with it: its trial is `crashed`, with what it last printed. When the parent dies, however, its workers notice the closed
-pipe and exit, so that none is left behind.
+A fork server imports TensorFlow once; every worker is a fork of it, with one thread. When the parent dies, its workers
+notice the closed pipe and exit, so that none is left behind.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from types import ModuleType
@@ -26,17 +24,19 @@ from typing import Any, TypeVar
 from hptune.errors import HptuneError, InternalError
 from hptune.interruption import Interruption
 from hptune.quiet import quiet_errors
-from hptune.run.log import LOGGER
-from hptune.training.job import Fitted, OnEpoch
-from hptune.trial import Outcome, Proposal, Trial
 
 # Imported once by the fork server.
-_PRELOADED = ["hptune.training.fitting", "hptune.artifact"]
+_PRELOADED = ["hptune.training.serving", "hptune.artifact"]
+# glibc gives large blocks back to the system at once and takes them again, page by page, for the next operation: half
+# the time of a step. Here they stay with the process; other allocators do not read this.
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
 # How long a signal may wait for the loop to look at it.
-_LOOK_S = 0.2
+LOOK_S = 0.2
 _GRACE_S = 5.0
-# A worker that was asked to end its trial has twice its longest epoch, and at least this, until it is ended.
-_LEAST_LAST_EPOCH_S = 10.0
 _SHOWN_OUTPUT_BYTES = 2000
 
 Result = TypeVar("Result")
@@ -56,6 +56,9 @@ class WarmProcesses:
 
     def __enter__(self) -> WarmProcesses:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # They count when a process begins, and are nothing for the programs that others start from here.
+        added = {name: value for name, value in _ALLOCATOR.items() if name not in os.environ}
+        os.environ.update(added)
         # The fork server inherits what is ignored: Ctrl-C while it imports must not end it.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -64,19 +67,21 @@ class WarmProcesses:
                 ensure_running()
         finally:
             signal.signal(signal.SIGINT, handler)
+            for name in added:
+                del os.environ[name]
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Leave the fork server to the next search of this process; it ends with its parent."""
 
-    def start(self, function: Callable[..., object], arguments: tuple[Any, ...], output: Path) -> _Worker:
-        """Run `function(*arguments, on_epoch)` in a fresh process whose output goes to a file."""
+    def start(self, function: Callable[..., object], arguments: tuple[Any, ...], output: Path) -> Worker:
+        """Run `function(mailbox, *arguments)` in a fresh process whose output goes to a file."""
         ours, theirs = self._context.Pipe(duplex=True)
         process = self._context.Process(target=_attend, args=(theirs, function, arguments, str(output)), daemon=True)
         with _main_script_aside():
             process.start()
         theirs.close()
-        return _Worker(process, ours, output)
+        return Worker(process, ours, output)
 
     def call(self, function: Callable[..., Result], *arguments: Any, output: Path) -> Result:
         """Run a function in a fresh process and return what it returns.
@@ -85,10 +90,10 @@ class WarmProcesses:
             HptuneError: The one the function raised.
             InternalError: If it raised something else, or died.
         """
-        worker = self.start(_without_epochs, (function, *arguments), output)
+        worker = self.start(_answer, (function, *arguments), output)
         try:
             while True:
-                while not worker.connection.poll(_LOOK_S):
+                while not worker.connection.poll(LOOK_S):
                     self._interruption.check()
                 kind, content = worker.receive()
                 if kind == "returned":
@@ -96,8 +101,7 @@ class WarmProcesses:
                     return result
                 if kind == "refused":
                     raise content
-                if kind != "epoch":
-                    raise InternalError(str(content))
+                raise InternalError(str(content))
         finally:
             worker.end()
 
@@ -113,7 +117,7 @@ def _main_script_aside() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-class _Worker:
+class Worker:
     """A process, the pipe to it, and the file that takes what it prints."""
 
     def __init__(self, process: Any, connection: Connection, output: Path) -> None:
@@ -130,10 +134,10 @@ class _Worker:
             return "died", self._describe_death()
         return message
 
-    def finish(self, reason: str) -> None:
-        """Ask for an end after the epoch under way."""
+    def send(self, kind: str, content: Any) -> None:
+        """Say something; where nobody is left to hear it, `receive` will tell."""
         with suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.send(reason)
+            self.connection.send((kind, content))
 
     def end(self) -> None:
         """Make sure that the process is gone, and take its output away."""
@@ -161,222 +165,60 @@ class _Worker:
         return f"; it last printed: {words}" if words else ""
 
 
-class _Wish:
-    """What the parent has asked for meanwhile."""
+class Mailbox:
+    """What passes between a worker and its parent, seen from the worker."""
 
     def __init__(self, connection: Connection) -> None:
-        self.reason = ""
         self._connection = connection
+        self._jobs: queue.SimpleQueue[list[tuple[int, Any]]] = queue.SimpleQueue()
+        self._reasons: dict[int, str] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
 
-    def listen(self) -> None:
-        """Take the parent's wish; when its end of the pipe closes, it is gone, and so is the reason to work."""
+    def _listen(self) -> None:
+        """Take what the parent says; when its end of the pipe closes, it is gone, and so is the reason to work."""
         try:
             while True:
-                self.reason = self._connection.recv()
+                kind, content = self._connection.recv()
+                if kind == "jobs":
+                    self._jobs.put(content)
+                else:
+                    self._reasons.update(content)
         except (EOFError, OSError):
             os._exit(1)
 
+    def next_jobs(self, *, wait: bool) -> list[tuple[int, Any]]:
+        """Return the trials to begin with, by number; where none is to be waited for, there may be none."""
+        try:
+            return self._jobs.get(block=wait)
+        except queue.Empty:
+            return []
 
-def _without_epochs(function: Callable[..., Result], *arguments: Any, on_epoch: OnEpoch) -> Result:
-    """Run a function that has no epochs to report."""
-    del on_epoch
-    return function(*arguments)
+    def reason_to_end(self, trial: int) -> str:
+        """Return why a trial has to end with the epoch under way; nothing where it may go on."""
+        return self._reasons.get(trial, "")
+
+    def send(self, kind: str, content: Any) -> None:
+        """Tell the parent."""
+        self._connection.send((kind, content))
+
+
+def _answer(mailbox: Mailbox, function: Callable[..., object], *arguments: Any) -> None:
+    """Run a function and send what it returns."""
+    mailbox.send("returned", function(*arguments))
 
 
 def _attend(connection: Connection, function: Callable[..., object], arguments: tuple[Any, ...], output: str) -> None:
-    """Run in the worker: do one piece of work and say what came of it."""
+    """Run in the worker: do the work, and say what went wrong."""
     # Ctrl-C reaches the whole process group; what happens then is the parent's decision alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    wish = _Wish(connection)
-    threading.Thread(target=wish.listen, daemon=True).start()
-
-    def on_epoch(epoch: int, score: float) -> str:
-        connection.send(("epoch", (epoch, score)))
-        return wish.reason
-
+    mailbox = Mailbox(connection)
     try:
-        result = function(*arguments, on_epoch=on_epoch)
+        function(mailbox, *arguments)
     except HptuneError as error:
-        connection.send(("refused", error))
+        mailbox.send("refused", error)
     except Exception:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        connection.send(("failed", traceback.format_exc()))
-    else:
-        connection.send(("returned", result))
-
-
-class _Attempt:
-    """A trial under way."""
-
-    def __init__(self, proposal: Proposal, number: int, worker: _Worker) -> None:
-        self.proposal = proposal
-        self.number = number
-        self.worker = worker
-        self._began = self._last_epoch = time.monotonic()
-        self._longest_epoch = 0.0
-        self._asked: float | None = None
-        self._reason = ""
-
-    @property
-    def seconds(self) -> float:
-        """Time since it began."""
-        return time.monotonic() - self._began
-
-    def note_epoch(self) -> None:
-        """Measure how long epochs take."""
-        now = time.monotonic()
-        self._longest_epoch = max(self._longest_epoch, now - self._last_epoch)
-        self._last_epoch = now
-
-    def finish(self, reason: str) -> None:
-        """Ask once for an end after the epoch under way."""
-        if self._asked is None:
-            self._asked, self._reason = time.monotonic(), reason
-            self.worker.finish(reason)
-
-    def is_overdue(self) -> bool:
-        """Tell whether it was asked to end and has had time enough to do so."""
-        # Before its first epoch a trial may still be tracing; it gets as long again as it has had.
-        longest = self._longest_epoch or (self._asked or self._began) - self._began
-        return self._asked is not None and time.monotonic() - self._asked > max(_LEAST_LAST_EPOCH_S, 2 * longest)
-
-    def ended(self, fitted: Fitted) -> Trial:
-        return Trial(
-            proposal=self.proposal,
-            outcome=fitted.outcome,
-            score=fitted.score,
-            metrics=fitted.metrics,
-            best_epoch=fitted.best_epoch,
-            epochs=fitted.epochs,
-            weights=fitted.weights,
-            engine=fitted.engine,
-            files=fitted.files,
-            message=fitted.message,
-            seconds=self.seconds,
-            worker=self.number,
-        )
-
-    def without_result(self, outcome: Outcome, message: str) -> Trial:
-        return self.ended(Fitted(outcome, message=message))
-
-    def overdue(self) -> Trial:
-        return self.without_result(Outcome.TIMEOUT, f"ended without a result: {self._reason}")
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What may end trials from outside.
-
-    Attributes:
-        is_stopping: True once no more shall be trained and what is under way is to be dropped.
-        is_time_used: True once no more shall be begun and what is under way ends with its epoch.
-        trial_timeout: Seconds after which a trial ends with its epoch; None for no limit.
-    """
-
-    is_stopping: Callable[[], bool]
-    is_time_used: Callable[[], bool] = lambda: False
-    trial_timeout: float | None = None
-
-
-class WorkerTrainer:
-    """Trains proposals in workers, as many at a time as there are workers; a `Trainer` of the tuner."""
-
-    def __init__(
-        self,
-        processes: WarmProcesses,
-        count: int,
-        work: Callable[[Proposal], tuple[Callable[..., Fitted], tuple[Any, ...], Path]],
-        on_epoch: Callable[[int, int, float], None],
-        orders: Orders,
-    ) -> None:
-        """Set up.
-
-        Args:
-            processes: Where workers come from.
-            count: How many at a time.
-            work: For a proposal: the function a worker runs, its arguments, and a file for what it prints.
-            on_epoch: Called with trial, epoch and score.
-            orders: What may end trials from outside.
-        """
-        self._processes = processes
-        self._count = count
-        self._work = work
-        self._on_epoch = on_epoch
-        self._orders = orders
-
-    def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], None]) -> Iterator[Trial]:
-        """Train proposals and yield trials as they end.
-
-        Raises:
-            InternalError: If our own code failed in a worker.
-        """
-        source = iter(proposals)
-        running: dict[Connection, _Attempt] = {}
-        is_drained = False
-        try:
-            while not self._orders.is_stopping():
-                while not is_drained and len(running) < self._count:
-                    proposal = next(source, None)
-                    if proposal is None:
-                        is_drained = True
-                        break
-                    attempt = self._begin(proposal, starting, running)
-                    running[attempt.worker.connection] = attempt
-                if not running:
-                    return
-                for ready in wait(list(running), timeout=_LOOK_S):
-                    assert isinstance(ready, Connection)
-                    trial = self._listen(running[ready])
-                    if trial is not None:
-                        running.pop(ready).worker.end()
-                        yield trial
-                yield from self._watch_time(running)
-            for connection in list(running):
-                attempt = running.pop(connection)
-                attempt.worker.end()
-                yield attempt.without_result(Outcome.INTERRUPTED, "stopped by a signal")
-        finally:
-            for attempt in running.values():
-                attempt.worker.end()
-
-    def _watch_time(self, running: dict[Connection, _Attempt]) -> Iterator[Trial]:
-        """Ask trials whose time is up to end with their epoch, and end those that do not."""
-        limit = self._orders.trial_timeout
-        is_time_used = self._orders.is_time_used()
-        for connection, attempt in list(running.items()):
-            if is_time_used:
-                attempt.finish("budget.max_time is used")
-            if limit is not None and attempt.seconds > limit:
-                attempt.finish(f"budget.trial_timeout of {limit:g} s is over")
-            if attempt.is_overdue():
-                running.pop(connection).worker.end()
-                yield attempt.overdue()
-
-    def _begin(
-        self, proposal: Proposal, starting: Callable[[Proposal, int], None], running: dict[Connection, _Attempt]
-    ) -> _Attempt:
-        taken = {attempt.number for attempt in running.values()}
-        number = next(number for number in range(self._count) if number not in taken)
-        starting(proposal, number)
-        function, arguments, output = self._work(proposal)
-        return _Attempt(proposal, number, self._processes.start(function, arguments, output))
-
-    def _listen(self, attempt: _Attempt) -> Trial | None:
-        kind, content = attempt.worker.receive()
-        match kind:
-            case "epoch":
-                attempt.note_epoch()
-                self._on_epoch(attempt.proposal.trial, *content)
-                return None
-            case "returned":
-                return attempt.ended(content)
-            case "died":
-                LOGGER.warning("trial %d: %s", attempt.proposal.trial, content)
-                return attempt.without_result(Outcome.CRASHED, content)
-            case "refused":
-                raise content
-            case _:
-                raise InternalError(f"trial {attempt.proposal.trial}: {content}")
+        mailbox.send("failed", traceback.format_exc())

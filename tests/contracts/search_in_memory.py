@@ -69,7 +69,7 @@ class InstantTrainer:
     ending: Ending
     chance: random.Random
 
-    def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], None]) -> Iterator[Trial]:
+    def train(self, proposals: Iterable[Proposal], starting: Callable[[Proposal, int], bool]) -> Iterator[Trial]:
         source, running = iter(proposals), []
         while True:
             while len(running) < self.workers and (proposal := next(source, None)) is not None:

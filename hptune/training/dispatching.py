@@ -1,0 +1,350 @@
+"""Who trains what: proposals are sorted by structure and given to workers, which train them side by side.
+
+A worker's trials share its fate. Where one of several dies or hangs with it, nobody knows which of them it was: each is
+tried again in a process of its own, and only the one that does it again is to blame.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from hptune.errors import InternalError
+from hptune.run.log import LOGGER
+from hptune.training.job import Fitted
+from hptune.training.workers import LOOK_S, Mailbox, WarmProcesses, Worker
+from hptune.trial import Outcome, Proposal, Trial
+
+# A worker that was asked to end a trial has twice its longest epoch, and at least this, until it is ended.
+_LEAST_LAST_EPOCH_S = 10.0
+# Traces and Keras's own state pile up in a worker; beyond this it is replaced by a fresh one.
+_MOST_MEMORY_BYTES = 4 << 30
+
+# Returns once the attempt is on record, and whether it is still wanted.
+Starting = Callable[[Proposal, int], bool]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a proposal has in common with others.
+
+    Attributes:
+        structure: Trials of equal structure may be trained side by side.
+        trace: Trials of equal trace need only be traced once.
+        capacity: How many may be trained side by side.
+    """
+
+    structure: str = ""
+    trace: str = ""
+    capacity: int = 1
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """How proposals become jobs, and who does them.
+
+    Attributes:
+        kind_of: What a proposal has in common with others.
+        job_of: What to send to a worker; called once the attempt is on record.
+        serve: What a worker runs.
+        output: Folder for what workers print.
+        lookahead: How many proposals are sorted at a time.
+    """
+
+    kind_of: Callable[[Proposal], Kind]
+    job_of: Callable[[Proposal], Any]
+    serve: Callable[[Mailbox], None]
+    output: Path
+    lookahead: int = 1
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What may end trials from outside.
+
+    Attributes:
+        is_stopping: True once no more shall be trained and what is under way is to be dropped.
+        is_time_used: True once no more shall be begun and what is under way ends with its epoch.
+        trial_timeout: Seconds after which a trial ends with its epoch; None for no limit.
+    """
+
+    is_stopping: Callable[[], bool]
+    is_time_used: Callable[[], bool] = lambda: False
+    trial_timeout: float | None = None
+
+
+class _Attempt:
+    """A trial under way."""
+
+    def __init__(self, proposal: Proposal, worker: int) -> None:
+        self.proposal = proposal
+        self.reason = ""
+        self._worker = worker
+        self._began = self._last_epoch = time.monotonic()
+        self._longest_epoch = 0.0
+        self._asked: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def note_epoch(self) -> None:
+        now = time.monotonic()
+        self._longest_epoch = max(self._longest_epoch, now - self._last_epoch)
+        self._last_epoch = now
+
+    def ask_to_end(self, reason: str) -> bool:
+        """Tell whether this is the first time that it is asked."""
+        is_first = self._asked is None
+        if is_first:
+            self._asked, self.reason = time.monotonic(), reason
+        return is_first
+
+    def is_overdue(self) -> bool:
+        """Tell whether it was asked to end and has had time enough to do so."""
+        # Before its first epoch a trial may still be tracing; it gets as long again as it has had.
+        longest = self._longest_epoch or (self._asked or self._began) - self._began
+        return self._asked is not None and time.monotonic() - self._asked > max(_LEAST_LAST_EPOCH_S, 2 * longest)
+
+    def ended(self, fitted: Fitted) -> Trial:
+        return Trial(self.proposal, **vars(fitted), seconds=self.seconds, worker=self._worker)
+
+
+class _Place:
+    """A worker, the trials that it has under way, and what it has traced."""
+
+    def __init__(self, number: int, worker: Worker, *, is_solitary: bool = False) -> None:
+        self.number = number
+        self.worker = worker
+        self.is_solitary = is_solitary
+        self.structure = ""
+        self.attempts: dict[int, _Attempt] = {}
+        self.traces: set[str] = set()
+        self.is_worn_out = False
+
+
+class _Queue:
+    """Proposals that wait, by structure, in the order in which they came."""
+
+    def __init__(self, kind_of: Callable[[Proposal], Kind]) -> None:
+        self._kind_of = kind_of
+        self._waiting: dict[str, deque[Proposal]] = {}
+        self.kinds: dict[str, Kind] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def add(self, proposal: Proposal) -> None:
+        """Put a proposal with its like."""
+        kind = self._kind_of(proposal)
+        known = self.kinds.setdefault(kind.structure, kind)
+        self._waiting.setdefault(known.structure, deque()).append(proposal)
+
+    def halve(self, structure: str) -> None:
+        """Let fewer trials of a structure be trained side by side."""
+        kind = self.kinds[structure]
+        self.kinds[structure] = replace(kind, capacity=max(kind.capacity // 2, 1))
+
+    def count(self, structure: str) -> int:
+        """Count those of a structure."""
+        return len(self._waiting.get(structure, ()))
+
+    def choose(self, traced: Container[str], taken: Container[str]) -> str | None:
+        """Choose the structure for a free worker: nobody works on it, the worker has traced it, it has the most."""
+        if not self._waiting:
+            return None
+
+        def rank(structure: str) -> tuple[bool, bool, int]:
+            return structure not in taken, self.kinds[structure].trace in traced, self.count(structure)
+
+        # The first of equals, so that the choice does not depend on hashes.
+        return max(self._waiting, key=rank)
+
+    def take(self, structure: str) -> Proposal:
+        """Take the first of a structure."""
+        proposals = self._waiting[structure]
+        proposal = proposals.popleft()
+        if not proposals:
+            del self._waiting[structure]
+        return proposal
+
+
+class WorkerTrainer:
+    """Trains proposals in worker processes that last as long as it does; a `Trainer` of the tuner."""
+
+    def __init__(
+        self,
+        processes: WarmProcesses,
+        count: int,
+        workplace: Workplace,
+        on_epoch: Callable[[int, int, float], None],
+        orders: Orders,
+    ) -> None:
+        """Set up.
+
+        Args:
+            processes: Where workers come from.
+            count: How many at a time.
+            workplace: How proposals become jobs, and who does them.
+            on_epoch: Called with trial, epoch and score.
+            orders: What may end trials from outside.
+        """
+        self._processes = processes
+        self._count = count
+        self._workplace = workplace
+        self._on_epoch = on_epoch
+        self._orders = orders
+        self._places: dict[Connection, _Place] = {}
+        self._queue = _Queue(workplace.kind_of)
+        # Trials whose worker died or hung with others on board: they are tried again alone.
+        self._suspects: deque[Proposal] = deque()
+
+    def __enter__(self) -> WorkerTrainer:
+        """Begin; workers are made when there is work."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End all workers."""
+        for connection in list(self._places):
+            self._dismiss(connection)
+
+    def train(self, proposals: Iterable[Proposal], starting: Starting) -> Iterator[Trial]:
+        """Train proposals and yield trials as they end; after an exception it is to be left.
+
+        Raises:
+            InternalError: If our own code failed in a worker.
+        """
+        source = iter(proposals)
+        while not self._orders.is_stopping():
+            while len(self._queue) < self._workplace.lookahead and (proposal := next(source, None)) is not None:
+                self._queue.add(proposal)
+            if not self._orders.is_time_used():
+                self._give_work(starting)
+            busy = [connection for connection, place in self._places.items() if place.attempts]
+            if not busy:
+                return
+            for ready in wait(busy, timeout=LOOK_S):
+                assert isinstance(ready, Connection)
+                yield from self._listen(ready)
+            yield from self._watch_time()
+        for connection in list(self._places):
+            for attempt in self._dismiss(connection):
+                yield attempt.ended(Fitted(Outcome.INTERRUPTED, message="stopped by a signal"))
+
+    def _give_work(self, starting: Starting) -> None:
+        """Fill the slots that are free, and let workers begin that have nothing to do."""
+        for connection, place in list(self._places.items()):
+            if place.attempts and not place.is_solitary and not place.is_worn_out:
+                self._fill(place, starting)
+            elif not place.attempts and (place.is_worn_out or place.is_solitary):
+                self._dismiss(connection)
+        while self._suspects and len(self._busy) < self._count:
+            self._begin(self._open_place(is_solitary=True), [self._suspects.popleft()], starting)
+        while len(self._queue) and len(self._busy) < self._count:
+            idle = [place for place in self._places.values() if not place.attempts]
+            place = idle[0] if idle else self._open_place()
+            taken = {other.structure for other in self._busy}
+            structure = self._queue.choose(place.traces, taken)
+            assert structure is not None
+            place.structure = structure
+            self._fill(place, starting)
+
+    @property
+    def _busy(self) -> list[_Place]:
+        return [place for place in self._places.values() if place.attempts]
+
+    def _open_place(self, *, is_solitary: bool = False) -> _Place:
+        """Make a worker, in place of an idle one where there are as many as there may be."""
+        if len(self._places) >= self._count:
+            self._dismiss(next(connection for connection, place in self._places.items() if not place.attempts))
+        taken = {place.number for place in self._places.values()}
+        number = next(number for number in range(self._count) if number not in taken)
+        output = self._workplace.output / f"worker-{number}.part"
+        worker = self._processes.start(self._workplace.serve, (), output)
+        place = self._places[worker.connection] = _Place(number, worker, is_solitary=is_solitary)
+        return place
+
+    def _fill(self, place: _Place, starting: Starting) -> None:
+        """Give a worker as many trials of its structure as it has room for, and leave the others their share."""
+        structure = place.structure
+        kind = self._queue.kinds[structure]
+        idle = self._count - len(self._busy) - (0 if place.attempts else 1)
+        share = math.ceil(self._queue.count(structure) / (1 + idle))
+        room = min(kind.capacity - len(place.attempts), share)
+        self._begin(place, [self._queue.take(structure) for _ in range(room)], starting)
+        place.traces.add(kind.trace)
+
+    def _begin(self, place: _Place, proposals: Iterable[Proposal], starting: Starting) -> None:
+        jobs = []
+        for proposal in proposals:
+            if starting(proposal, place.number):
+                place.attempts[proposal.trial] = _Attempt(proposal, place.number)
+                jobs.append((proposal.trial, self._workplace.job_of(proposal)))
+        if jobs:
+            place.worker.send("jobs", jobs)
+
+    def _dismiss(self, connection: Connection) -> list[_Attempt]:
+        """End a worker; return what it had under way."""
+        place = self._places.pop(connection)
+        place.worker.end()
+        return list(place.attempts.values())
+
+    def _listen(self, connection: Connection) -> Iterator[Trial]:
+        place = self._places[connection]
+        kind, content = place.worker.receive()
+        match kind:
+            case "epochs":
+                for trial, epoch, score in content:
+                    place.attempts[trial].note_epoch()
+                    self._on_epoch(trial, epoch, score)
+            case "ended":
+                trial, fitted, memory_bytes = content
+                # Keras keeps something of every model that it has built.
+                place.is_worn_out = memory_bytes > _MOST_MEMORY_BYTES or fitted.engine == "keras"
+                yield place.attempts.pop(trial).ended(fitted)
+            case "crowded":
+                self._queue.halve(place.structure)
+                for trial in content:
+                    self._queue.add(place.attempts.pop(trial).proposal)
+            case "died":
+                LOGGER.warning("worker %d: %s", place.number, content)
+                yield from self._give_up(connection, Outcome.CRASHED, content)
+            case "refused":
+                raise content
+            case _:
+                raise InternalError(f"trials {', '.join(map(str, place.attempts))}: {content}")
+
+    def _give_up(self, connection: Connection, outcome: Outcome, message: str) -> Iterator[Trial]:
+        """End a worker that does not work any more: one trial is to blame, several are suspects."""
+        attempts = self._dismiss(connection)
+        if len(attempts) == 1 or self._orders.is_time_used():
+            for attempt in attempts:
+                yield attempt.ended(Fitted(outcome, message=message))
+        else:
+            LOGGER.info("trials %s are tried again one by one", [attempt.proposal.trial for attempt in attempts])
+            self._suspects.extend(attempt.proposal for attempt in attempts)
+
+    def _watch_time(self) -> Iterator[Trial]:
+        """Ask trials whose time is up to end with their epoch, and end those that do not."""
+        limit = self._orders.trial_timeout
+        is_time_used = self._orders.is_time_used()
+        for connection, place in list(self._places.items()):
+            asked: dict[int, str] = {}
+            for trial, attempt in place.attempts.items():
+                reason = "budget.max_time is used" if is_time_used else ""
+                if limit is not None and attempt.seconds > limit:
+                    reason = f"budget.trial_timeout of {limit:g} s is over"
+                if reason and attempt.ask_to_end(reason):
+                    asked[trial] = reason
+            if asked:
+                place.worker.send("end", asked)
+            overdue = [attempt for attempt in place.attempts.values() if attempt.is_overdue()]
+            if overdue:
+                message = f"ended without a result: {overdue[0].reason}"
+                yield from self._give_up(connection, Outcome.TIMEOUT, message)

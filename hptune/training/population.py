@@ -1,0 +1,286 @@
+"""A population: trials of one structure trained side by side, each in a slot, until each has come to its own end.
+
+A trial does not depend on its neighbours, nor on how many there are or where it stands: its rows, masks and weights
+come from its own seed, and every operation works on each slot by itself. There are always a multiple of eight slots,
+idle ones among them: a processor computes eight numbers at a time, and what is left over by another way, whose last
+bits differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from hptune.run.files import describe_file
+from hptune.run.folder import STATE
+from hptune.training.dials import read_dials
+from hptune.training.fitting import build_network
+from hptune.training.job import Fitted, Job, OnEpoch
+from hptune.training.judge import Floats, Judge
+from hptune.training.memory import load_state, save_state
+from hptune.training.predicting import EVALUATION_ROWS, Rows
+from hptune.training.program import Program, Shapes, State, fresh_memories
+from hptune.training.stacking import StackedNetwork, Weights
+from hptune.trial import StoredFile
+
+ENGINE = "population"
+# Numbers in a vector register, as TensorFlow is compiled.
+_SLOTS_TOGETHER = 8
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class _Slot:
+    trial: int
+    judge: Judge
+
+    @property
+    def job(self) -> Job:
+        return self.judge.job
+
+
+class Programs:
+    """Traced programs by signature, and the data of each preparation; what a worker keeps from trial to trial."""
+
+    def __init__(self) -> None:
+        self._programs: dict[tuple[Any, ...], Program] = {}
+        self._rows: dict[tuple[Path, str], Rows] = {}
+
+    def rows(self, job: Job, part: str) -> Rows:
+        """Return the rows of a part, read once."""
+        key = (job.arrays, part)
+        if key not in self._rows:
+            self._rows[key] = Rows.open(job, part)
+        return self._rows[key]
+
+    def program(self, network: StackedNetwork, job: Job, inputs: Mapping[str, Any]) -> Program:
+        """Return the program of a network's signature."""
+        optimizer = job.settings["training.optimizer"]
+        if optimizer == "sgd" and job.settings["training.nesterov"]:
+            optimizer = "nesterov"
+        key = (network.signature, job.task, optimizer, job.dials, tuple(sorted(inputs)))
+        if key not in self._programs:
+            self._programs[key] = Program(network, job.task, optimizer, job.dials, inputs)
+        return self._programs[key]
+
+
+class Population:
+    """Slots of one structure."""
+
+    def __init__(self, job: Job, programs: Programs) -> None:
+        """Set up for the structure of a job.
+
+        Raises:
+            NotStackableError: If the network cannot be trained this way.
+            ValueError: If it cannot be built at all.
+        """
+        self._train, self._sample = programs.rows(job, "train"), programs.rows(job, "sample")
+        self._validation = programs.rows(job, "validation")
+        self._batch: int = job.settings["training.batch_size"]
+        self._network = StackedNetwork(build_network(job, every_dropout=True), job.seed)
+        self._program = programs.program(self._network, job, self._train.inputs)
+        self._optimizer: str = job.settings["training.optimizer"]
+        network = self._network
+        bias = [np.full(size, on) for size, on in zip(network.vector_sizes, network.is_bias, strict=True)]
+        self._shapes = Shapes(
+            tf.constant(network.vector_sizes, tf.int32),
+            tf.constant(network.statistic_sizes, tf.int32),
+            tf.constant(np.concatenate(bias).astype(np.float32)),
+        )
+        # Trial, epoch and score of every slot, as `advance` leaves them.
+        self.last_epochs: list[tuple[int, int, float]] = []
+        self._slots: list[_Slot] = []
+        self._places = 0
+        self._state: State | None = None
+        self._best: Weights | None = None
+        self._dials: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(self._train.count / self._batch)
+
+    def admit(self, jobs: Sequence[tuple[int, Job]], reason_to_end: Callable[[int], str]) -> None:
+        """Give slots to trials; between epochs.
+
+        Args:
+            jobs: Numbers of the trials, and what to train.
+            reason_to_end: Asked after each epoch why a trial has to end now; nothing where it may go on.
+        """
+
+        def note(trial: int) -> OnEpoch:
+            def on_epoch(epoch: int, score: float) -> str:
+                self.last_epochs.append((trial, epoch, score))
+                return reason_to_end(trial)
+
+            return on_epoch
+
+        truths = {"train": self._sample.truth, "validation": self._validation.truth}
+        slots = [_Slot(trial, Judge(job, ENGINE, truths, note(trial))) for trial, job in jobs]
+        begun = [self._begin(slot) for slot in slots]
+        states, bests = [state for state, _ in begun], [best for _, best in begun]
+        rows = [
+            read_dials(slot.job, self._steps_per_epoch, self._network.dropouts, self._train.target) for slot in slots
+        ]
+        dials = {name: tf.constant(np.stack([row[name] for row in rows])) for name in rows[0]}
+        if self._state is not None and self._best is not None:
+            states, bests = [self._state, *states], [self._best, *bests]
+            dials = {name: tf.concat([self._dials[name], array], 0) for name, array in dials.items()}
+        self._state, self._best, self._dials = _joined_states(states), _joined_weights(bests), dials
+        # Idle slots stand between the old trials and the new ones.
+        active = [*range(len(self._slots)), *range(self._places, self._places + len(slots))]
+        self._slots += slots
+        self._seat(active)
+
+    def _seat(self, active: Sequence[int]) -> None:
+        """Let slots be those of the trials that are under way, and idle copies of the first behind them."""
+        assert self._state is not None
+        assert self._best is not None
+        self._places = len(active) + -len(active) % _SLOTS_TOGETHER
+        chosen = [*active, *[active[0]] * (self._places - len(active))]
+
+        def take(tensor: Any) -> Any:
+            return tf.gather(tensor, chosen)
+
+        self._state, self._best = _map_state(take, self._state), _map_weights(take, self._best)
+        self._dials = {name: take(array) for name, array in self._dials.items()}
+
+    def _begin(self, slot: _Slot) -> tuple[State, Weights]:
+        """Return the state with which a trial begins or goes on, and the weights of its best epoch."""
+        job = slot.job
+        if job.state is None:
+            weights = self._network.initial([job.seed])
+            return State(weights, fresh_memories(self._optimizer, weights), tf.zeros([1], tf.uint32)), weights
+        slot.judge.memory, arrays = load_state(job.state)
+        paths = {name.removeprefix("now:"): array for name, array in arrays.items() if name.startswith("now:")}
+        best = {name.removeprefix("best:"): array for name, array in arrays.items() if name.startswith("best:")}
+        memories = [tf.constant(arrays[f"memory:{index}"][None]) for index in range(_count(arrays, "memory:"))]
+        steps = tf.constant([slot.judge.epochs * self._steps_per_epoch], tf.uint32)
+        return State(self._network.given([paths]), memories, steps), self._network.given([best])
+
+    def advance(self) -> list[tuple[int, Fitted]]:
+        """Train every slot for one epoch, and free the slots of trials that have come to their end.
+
+        Returns:
+            Those trials, with how they went.
+        """
+        assert self._state is not None
+        self.last_epochs = []
+        self._state, losses = self._train_epoch(self._state)
+        predictions = {"train": self._predict(self._sample), "validation": self._predict(self._validation)}
+        trained = losses.numpy()
+        verdicts = [
+            slot.judge.judge({part: values[index] for part, values in predictions.items()}, float(trained[index]))
+            for index, slot in enumerate(self._slots)
+        ]
+        self._keep_best([verdict.is_best for verdict in verdicts])
+        over = [index for index, verdict in enumerate(verdicts) if verdict.is_over]
+        ended = [(self._slots[index].trial, self._conclude(index)) for index in over]
+        if over:
+            self._free(over)
+        return ended
+
+    def _train_epoch(self, state: State) -> tuple[State, Any]:
+        orders = [self._order(slot.job, slot.judge.epochs) for slot in self._slots]
+        order = np.stack([*orders, *[orders[0]] * (self._places - len(orders))])
+        given = (self._train.inputs, self._train.wanted, tf.constant(order), self._batch)
+        return self._program.train(state, self._shapes, self._dials, *given)
+
+    def _order(self, job: Job, epoch: int) -> Array:
+        """Return the order of the rows in an epoch: the one in which `fit` would take them."""
+        shuffle = tf.random.experimental.stateless_shuffle
+        order: Array = shuffle(tf.range(self._train.count), tf.constant([job.seed, epoch], tf.int64)).numpy()
+        return order
+
+    def _predict(self, rows: Rows) -> Floats:
+        """Predict rows with the present weights: (slots, rows, classes), or (slots, rows)."""
+        assert self._state is not None
+        weights = self._state.weights
+        parts = []
+        for first in range(0, rows.count, EVALUATION_ROWS):
+            inputs = {name: array[first : first + EVALUATION_ROWS] for name, array in rows.inputs.items()}
+            parts.append(self._program.predict(weights, self._shapes, inputs, rows.scales).numpy())
+        joined: Floats = np.concatenate(parts, axis=1)[: len(self._slots)]
+        return joined[:, :, 0] if joined.shape[2] == 1 else joined
+
+    def _keep_best(self, is_best: Sequence[bool]) -> None:
+        assert self._state is not None
+        assert self._best is not None
+        if all(is_best):
+            self._best = self._state.weights
+        elif any(is_best):
+            flags = np.array([*is_best, *[False] * (self._places - len(is_best))])
+            now, before = self._state.weights, self._best
+
+            def choose(new: Any, old: Any) -> Any:
+                return tf.where(flags.reshape((-1,) + (1,) * (len(new.shape) - 1)), new, old)
+
+            self._best = Weights(
+                [choose(new, old) for new, old in zip(now.matrices, before.matrices, strict=True)],
+                choose(now.vectors, before.vectors),
+                choose(now.statistics, before.statistics),
+            )
+
+    def _conclude(self, index: int) -> Fitted:
+        assert self._best is not None
+        judge = self._slots[index].judge
+        best = self._network.by_path(self._best, index)
+        return judge.conclude(best, self._save(index, best) if judge.is_paused else None)
+
+    def _save(self, index: int, best: Mapping[str, Array]) -> StoredFile:
+        """Write all that a paused trial needs to go on."""
+        assert self._state is not None
+        job = self._slots[index].job
+        arrays = {f"best:{path}": array for path, array in best.items()}
+        now = self._network.by_path(self._state.weights, index)
+        arrays |= {f"now:{path}": array for path, array in now.items()}
+        arrays |= {f"memory:{place}": tensor[index].numpy() for place, tensor in enumerate(self._state.memories)}
+        save_state(job.folder / STATE, self._slots[index].judge.memory, arrays)
+        return describe_file(job.folder / STATE, f"{job.prefix}/{STATE}")
+
+    def _free(self, over: Sequence[int]) -> None:
+        left = [index for index in range(len(self._slots)) if index not in set(over)]
+        self._slots = [self._slots[index] for index in left]
+        if left:
+            self._seat(left)
+        else:
+            self._state, self._best, self._dials, self._places = None, None, {}, 0
+
+
+def _count(arrays: Mapping[str, Array], prefix: str) -> int:
+    return sum(name.startswith(prefix) for name in arrays)
+
+
+def _map_weights(change: Callable[[Any], Any], weights: Weights) -> Weights:
+    return Weights([change(matrix) for matrix in weights.matrices], change(weights.vectors), change(weights.statistics))
+
+
+def _map_state(change: Callable[[Any], Any], state: State) -> State:
+    memories = [change(memory) for memory in state.memories]
+    return State(_map_weights(change, state.weights), memories, change(state.steps))
+
+
+def _joined_weights(several: Sequence[Weights]) -> Weights:
+    return Weights(
+        [tf.concat(matrices, 0) for matrices in zip(*(weights.matrices for weights in several), strict=True)],
+        tf.concat([weights.vectors for weights in several], 0),
+        tf.concat([weights.statistics for weights in several], 0),
+    )
+
+
+def _joined_states(several: Sequence[State]) -> State:
+    return State(
+        _joined_weights([state.weights for state in several]),
+        [tf.concat(memories, 0) for memories in zip(*(state.memories for state in several), strict=True)],
+        tf.concat([state.steps for state in several], 0),
+    )

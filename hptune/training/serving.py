@@ -1,0 +1,97 @@
+"""What a training worker does all day: takes trials of one structure at a time and trains them side by side.
+
+Everything here imports TensorFlow and runs in a worker process.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from hptune.training.fitting import ENGINE as KERAS
+from hptune.training.fitting import configure_runtime, fit, infeasible
+from hptune.training.job import Fitted, Job
+from hptune.training.population import ENGINE as POPULATION
+from hptune.training.population import Population, Programs
+from hptune.training.stacking import NotStackableError
+from hptune.training.workers import Mailbox
+from hptune.trial import Outcome
+
+Jobs = Sequence[tuple[int, Job]]
+
+
+def serve(mailbox: Mailbox) -> None:
+    """Train what is asked for, until the parent ends this process.
+
+    It sends `epochs` (trial, epoch, score for each slot), `ended` (trial, how it went, most memory used in bytes), and
+    `crowded` (trials) where they do not fit into memory side by side.
+    """
+    configure_runtime()
+    programs = Programs()
+    while True:
+        _train(mailbox, mailbox.next_jobs(wait=True), programs)
+
+
+def _train(mailbox: Mailbox, jobs: Jobs, programs: Programs) -> None:
+    first = jobs[0][1]
+    if first.settings["training.engine"] == KERAS:
+        return _train_one_by_one(mailbox, jobs)
+    try:
+        population = Population(first, programs)
+    except NotStackableError:
+        return _train_one_by_one(mailbox, jobs)
+    except (ValueError, TypeError) as error:
+        return _end_all(mailbox, jobs, infeasible(error, POPULATION))
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        return _make_room(mailbox, [trial for trial, _ in jobs])
+    under_way: set[int] = set()
+    try:
+        while jobs or under_way:
+            if jobs:
+                under_way.update(trial for trial, _ in jobs)
+                population.admit(jobs, mailbox.reason_to_end)
+            ended = population.advance()
+            mailbox.send("epochs", population.last_epochs)
+            for trial, fitted in ended:
+                under_way.discard(trial)
+                _end(mailbox, trial, fitted)
+            jobs = mailbox.next_jobs(wait=False)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        _make_room(mailbox, sorted(under_way))
+
+
+def _train_one_by_one(mailbox: Mailbox, jobs: Jobs) -> None:
+    for trial, job in jobs:
+
+        def on_epoch(epoch: int, score: float, trial: int = trial) -> str:
+            mailbox.send("epochs", [(trial, epoch, score)])
+            return mailbox.reason_to_end(trial)
+
+        _end(mailbox, trial, fit(job, on_epoch))
+
+
+def _end_all(mailbox: Mailbox, jobs: Jobs, fitted: Fitted) -> None:
+    for trial, _ in jobs:
+        _end(mailbox, trial, fitted)
+
+
+def _make_room(mailbox: Mailbox, trials: Sequence[int]) -> None:
+    """Ask for fewer trials at a time; a trial that does not fit alone is out of memory."""
+    if len(trials) > 1:
+        mailbox.send("crowded", list(trials))
+    else:
+        message = "network and mini-batch do not fit into memory"
+        _end(mailbox, trials[0], Fitted(Outcome.OUT_OF_MEMORY, POPULATION, message=message))
+
+
+def _end(mailbox: Mailbox, trial: int, fitted: Fitted) -> None:
+    mailbox.send("ended", (trial, fitted, _most_memory()))
+
+
+def _most_memory() -> int:
+    peak: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak << 10)

@@ -1,0 +1,118 @@
+"""Optimizers of Keras for many slots at once, each slot with its own numbers.
+
+`optimizer.stateless_apply` is refused by TensorFlow's backend, and takes one learning rate for all. These are the same
+operations in the same order; tests hold each against Keras.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+# Keras's defaults, which an experiment does not change.
+_BETA_1, _BETA_2, _RHO, _EPSILON = 0.9, 0.999, 0.9, 1e-7
+# How many tensors of the size of the weights each optimizer remembers.
+MEMORIES = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 1}
+
+
+def per_slot(numbers: Any, like: Any) -> Any:
+    """Give numbers (slots,) as many axes as a tensor of weights has."""
+    return tf.reshape(numbers, (-1, 1, 1) if len(like.shape) == 3 else (-1, 1))
+
+
+def learning_rates(dials: Any, steps: Any) -> Any:
+    """Return each slot's learning rate at a step; as `WarmupCosine`, which see.
+
+    Args:
+        dials: With `learning_rate`, `warmup_steps`, `total_steps` and `is_cosine`, (slots,) each.
+        steps: Steps made before, float32 (slots,).
+    """
+    warmup, total = dials["warmup_steps"], dials["total_steps"]
+    progress = (steps - warmup) / tf.maximum(total - warmup, 1.0)
+    cosine = 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0)))
+    falling = tf.where(dials["is_cosine"] > 0, cosine, 1.0)
+    rising = (steps + 1.0) / tf.maximum(warmup, 1.0)
+    return dials["learning_rate"] * tf.where(steps < warmup, rising, falling)
+
+
+def clip_by_norm(gradients: Sequence[Any], largest: Any) -> list[Any]:
+    """Scale each slot's gradients so that their norm over all weights is at most `largest` (slots,), which may be inf.
+
+    Reference:
+        Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
+    """
+    squares = [tf.reduce_sum(tf.square(gradient), list(range(1, len(gradient.shape)))) for gradient in gradients]
+    norm = tf.sqrt(tf.add_n(squares))
+    # As Keras computes it: largest * min(1 / norm, 1 / largest); a norm that is not finite makes all of it NaN.
+    factor = tf.where(tf.math.is_inf(largest), 1.0, largest * tf.minimum(1.0 / norm, 1.0 / largest))
+    factor = tf.where(tf.math.is_finite(norm), factor, math.nan)
+    return [gradient * per_slot(factor, gradient) for gradient in gradients]
+
+
+def decay(weights: Sequence[Any], rates: Any, decays: Any) -> list[Any]:
+    """Shrink all weights by the learning rate times the decay; Loshchilov and Hutter, 2019, algorithm 2, line 12."""
+    return [weight - weight * per_slot(decays, weight) * per_slot(rates, weight) for weight in weights]
+
+
+def soft_threshold(weights: Any, thresholds: Any) -> Any:
+    """Make the proximal step of L1: sign(w) max(|w| - threshold, 0)."""
+    return tf.sign(weights) * tf.nn.relu(tf.abs(weights) - per_slot(thresholds, weights))
+
+
+def update(
+    optimizer: str,
+    weights: Sequence[Any],
+    gradients: Sequence[Any],
+    memories: Sequence[Any],
+    steps: Any,
+    rates: Any,
+    dials: Any,
+) -> tuple[list[Any], list[Any]]:
+    """Make one step.
+
+    Args:
+        optimizer: adam, adamw, rmsprop, sgd, or `nesterov`.
+        weights: (slots, ...) each.
+        gradients: Of the same shapes.
+        memories: Zero at first; as many times the weights as `MEMORIES` says, one kind after the other.
+        steps: Steps made before, float32 (slots,).
+        rates: Learning rates, (slots,).
+        dials: With `momentum`, (slots,).
+
+    Returns:
+        New weights and memories.
+
+    Reference:
+        Kingma and Ba, "Adam", 2015, section 2, last paragraph; Tieleman and Hinton, 2012, for RMSprop; Sutskever et
+        al., 2013, for momentum.
+    """
+    if optimizer in ("adam", "adamw"):
+        half = len(weights)
+        first = [m + (g - m) * (1 - _BETA_1) for m, g in zip(memories[:half], gradients, strict=True)]
+        second = [v + (tf.square(g) - v) * (1 - _BETA_2) for v, g in zip(memories[half:], gradients, strict=True)]
+        t = steps + 1.0
+        alpha = rates * tf.sqrt(1 - tf.pow(_BETA_2, t)) / (1 - tf.pow(_BETA_1, t))
+        moved = [
+            w - (m * per_slot(alpha, w)) / (tf.sqrt(v) + _EPSILON)
+            for w, m, v in zip(weights, first, second, strict=True)
+        ]
+        return moved, [*first, *second]
+    if optimizer == "rmsprop":
+        squares = [_RHO * v + (1 - _RHO) * tf.square(g) for v, g in zip(memories, gradients, strict=True)]
+        moved = [
+            w - (per_slot(rates, w) * g) / tf.sqrt(v + _EPSILON)
+            for w, g, v in zip(weights, gradients, squares, strict=True)
+        ]
+        return moved, squares
+    pulls = [g * per_slot(rates, g) for g in gradients]
+    speeds = [m * per_slot(dials["momentum"], m) - pull for m, pull in zip(memories, pulls, strict=True)]
+    if optimizer == "sgd":
+        return [w + speed for w, speed in zip(weights, speeds, strict=True)], speeds
+    moved = [
+        w + (speed * per_slot(dials["momentum"], w) - pull)
+        for w, speed, pull in zip(weights, speeds, pulls, strict=True)
+    ]
+    return moved, speeds

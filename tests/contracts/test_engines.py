@@ -1,0 +1,340 @@
+"""Both engines on the same trials: a slot of a population is `keras.Model.fit`, and knows nothing of its neighbours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.stats import ks_2samp
+from test_fitting import DEFAULTS, EFFECTS, TASKS, make_job
+
+from hptune.models.blocks import initial_weights
+from hptune.spec.settings import ACTIVATIONS
+from hptune.training.dials import OFF, is_dial, structure_of
+from hptune.training.fitting import build_network, fit
+from hptune.training.job import Fitted, Job
+from hptune.training.optimizers import make_optimizer
+from hptune.training.population import Population, Programs
+from hptune.training.predicting import Predictor, Rows
+from hptune.training.stacking import StackedNetwork
+from hptune.trial import Outcome
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+# Where sums are taken in another order, single precision drifts by about 1e-7 a step.
+TOLERANCE = 1e-5
+FILES = ("weights.npz", "predictions.npy", "curve.json")
+SGD = {"training.optimizer": "sgd", "training.learning_rate": 0.01}
+DETERMINISTIC: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "no hidden block": {"model.blocks": 0},
+    "batch norm before": {"model.batch_norm": "before"},
+    "batch norm after and on inputs": {"model.batch_norm": "after", "model.input_batch_norm": True},
+    "residual": {"model.residual": True},
+    "residual with projections": {"model.residual": True, "model.units.1": 7, "model.units.2": 9},
+    "l1": {"model.l1": 1e-2},
+    "l2": {"model.l2": 1e-2, "model.bias_l2": 1e-2},
+    "adamw": {"training.optimizer": "adamw", "training.weight_decay": 1e-2},
+    "rmsprop": {"training.optimizer": "rmsprop"},
+    "momentum": {**SGD, "training.weight_decay": 1e-3},
+    "nesterov": {**SGD, "training.nesterov": True},
+    "no momentum": {**SGD, "training.momentum": 0.0},
+    "clipped": {"training.clip_norm": 0.1},
+    "cosine with warm-up": {"training.schedule": "cosine", "training.warmup": 0.3},
+    "warm-up alone": {"training.warmup": 0.3},
+    "label smoothing": {"training.label_smoothing": 0.1},
+    "balanced classes": {"training.class_weight": "balanced"},
+    "embedding": {"data.preparation.categorical": "embedding"},
+    "large batch": {"training.batch_size": 500},
+    "l1 under a schedule": {"model.l1": 1e-2, "training.schedule": "cosine", "training.warmup": 0.2},
+}
+# Losses and outputs differ between tasks, everything else does not.
+CASES = [("multiclass", case) for case in DETERMINISTIC] + [
+    (task, case)
+    for task in ("binary", "regression")
+    for case in ("no hidden block", "batch norm before", "embedding", "l1 under a schedule")
+]
+CASES += [("binary", "label smoothing"), ("binary", "balanced classes")]
+
+
+@pytest.fixture(scope="module")
+def programs() -> Programs:
+    """Traces that all tests share."""
+    return Programs()
+
+
+def train(jobs: list[Job], programs: Programs | None = None, at_a_time: int = 64) -> list[Fitted]:
+    """Train jobs side by side, so many at a time, each slot refilled as it becomes free."""
+    waiting = list(enumerate(jobs))
+    population = Population(jobs[0], programs or Programs())
+    fitted: dict[int, Fitted] = {}
+    while waiting or len(population):
+        free = at_a_time - len(population)
+        given, waiting = waiting[:free], waiting[free:]
+        if given:
+            population.admit(given, lambda trial: "")
+        fitted.update(population.advance())
+    return [fitted[number] for number in range(len(jobs))]
+
+
+def in_folder(job: Job, name: str, **changed: Any) -> Job:
+    folder = job.folder.with_name(name)
+    folder.mkdir(exist_ok=True)
+    return dataclasses.replace(job, folder=folder, **changed)
+
+
+def weights_of(job: Job) -> dict[str, np.ndarray]:
+    with np.load(job.folder / "weights.npz") as stored:
+        return dict(stored)
+
+
+def files_of(job: Job) -> list[bytes]:
+    return [(job.folder / name).read_bytes() for name in FILES]
+
+
+@pytest.mark.parametrize(("task", "case"), CASES)
+def test_a_slot_without_dropout_is_keras_fit(task: str, case: str, programs: Programs, tmp_path: Path) -> None:
+    settings = {"training.epochs": 5, "training.early_stopping": None, **DETERMINISTIC[case]}
+    # All other dials are in use somewhere in the search, and off here.
+    job = make_job(tmp_path, task, **settings)
+    job = dataclasses.replace(job, dials=frozenset(OFF) - {"model.dropout", "model.input_dropout"})
+    other = in_folder(job, "slot")
+
+    theirs = fit(job, lambda epoch, score: "")
+    (ours,) = train([other], programs)
+
+    assert (ours.outcome, ours.best_epoch, ours.epochs) == (Outcome.COMPLETED, theirs.best_epoch, 5)
+    assert ours.score == pytest.approx(theirs.score, rel=TOLERANCE)
+    expected, found = weights_of(job), weights_of(other)
+    assert list(expected) == list(found)
+    for path, values in expected.items():
+        scale = max(float(np.abs(values).max()), 1e-2)
+        assert np.abs(values - found[path]).max() <= TOLERANCE * scale, path
+    if case.startswith("l1"):
+        assert all((values == 0).sum() == (found[path] == 0).sum() for path, values in expected.items())
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_activation_treats_slots_as_rows(activation: str) -> None:
+    function = keras.activations.get(activation)
+    x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32) * 3
+
+    together = np.asarray(function(tf.constant(x)))
+
+    assert np.allclose(together, np.stack([np.asarray(function(tf.constant(slot))) for slot in x]), rtol=1e-6)
+
+
+EVERYTHING: dict[str, Any] = {
+    "model.dropout": 0.3,
+    "model.input_dropout": 0.1,
+    "model.batch_norm": "before",
+    "model.residual": True,
+    "model.l1": 1e-3,
+    "data.preparation.categorical": "embedding",
+    "training.optimizer": "adamw",
+    "training.weight_decay": 1e-2,
+    "training.clip_norm": 1.0,
+    "training.schedule": "cosine",
+    "training.label_smoothing": 0.1,
+}
+
+
+def crowd(folder: Path, task: str = "multiclass", count: int = 7) -> list[Job]:
+    """Make trials of one structure whose dials all differ."""
+    generator = np.random.default_rng(3)
+    jobs = []
+    for number in range(count):
+        dials = {
+            "model.dropout": float(generator.uniform(0, 0.6)),
+            "training.learning_rate": float(10 ** generator.uniform(-4, -1)),
+            "training.epochs": int(generator.integers(1, 6)),
+            "model.l2": float(10 ** generator.uniform(-5, -1)),
+            "training.clip_norm": [None, 0.1, 1.0][number % 3],
+        }
+        if task != "regression":
+            dials["training.class_weight"] = ["none", "balanced"][number % 2]
+        else:
+            dials["training.label_smoothing"] = 0
+        job = make_job(folder, task, **{**EVERYTHING, **dials})
+        jobs.append(in_folder(job, f"trial-{number}", seed=11 + number, dials=frozenset(OFF)))
+    return jobs
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_trial_does_not_depend_on_its_neighbours(task: str, tmp_path: Path) -> None:
+    jobs = crowd(tmp_path, task)
+    together = train(jobs)
+    expected = [files_of(job) for job in jobs]
+    programs = Programs()
+
+    for order, at_a_time in (([6, 5, 4, 3, 2, 1, 0], 3), ([0, 1, 2, 3, 4, 5, 6], 1), ([3, 0, 6], 2)):
+        chosen = [in_folder(jobs[index], f"again-{at_a_time}-{index}") for index in order]
+        again = train(chosen, programs, at_a_time)
+
+        assert again == [
+            dataclasses.replace(together[index], files=again[place].files) for place, index in enumerate(order)
+        ]
+        assert [files_of(job) for job in chosen] == [expected[index] for index in order]
+
+
+def test_dials_that_are_off_change_no_bit(tmp_path: Path) -> None:
+    job = make_job(tmp_path, **{"model.batch_norm": "after"})
+    lean, full = in_folder(job, "lean", dials=frozenset()), in_folder(job, "full", dials=frozenset(OFF))
+
+    train([lean])
+    train([full])
+
+    assert files_of(lean) == files_of(full)
+
+
+@pytest.mark.parametrize("key", EFFECTS)
+def test_every_setting_has_an_effect_in_a_population(key: str, programs: Programs, tmp_path: Path) -> None:
+    together, value = EFFECTS[key]
+    with_it, without = ({**together, key: value}, together)
+
+    outcomes = []
+    for name, settings in (("with", with_it), ("without", without)):
+        job = in_folder(make_job(tmp_path, **settings), name, dials=frozenset(OFF))
+        (fitted,) = train([job], programs)
+        outcomes.append((fitted.epochs, (job.folder / "predictions.npy").read_bytes()))
+
+    assert outcomes[0] != outcomes[1]
+    assert (structure_of({**DEFAULTS, **with_it}) == structure_of({**DEFAULTS, **without})) == is_dial(key)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+def test_a_paused_trial_goes_on_to_the_bit_in_other_company(optimizer: str, tmp_path: Path) -> None:
+    settings = {**EVERYTHING, "training.optimizer": optimizer, "training.epochs": 6}
+    job = dataclasses.replace(make_job(tmp_path, **settings), dials=frozenset(OFF))
+    whole, first, second = in_folder(job, "whole"), in_folder(job, "first", until=2), in_folder(job, "second")
+    neighbours = [in_folder(job, f"neighbour-{seed}", seed=seed) for seed in (1, 2)]
+
+    (expected,) = train([whole])
+    (paused,) = train([first])
+    goes_on = dataclasses.replace(second, state=first.folder / "state.npz")
+    *_, fitted = train([*neighbours, goes_on], at_a_time=2)
+
+    assert (paused.outcome, paused.epochs) == (Outcome.PAUSED, 2)
+    assert dataclasses.replace(fitted, files=expected.files) == expected
+    assert files_of(second) == files_of(whole)
+
+
+def test_initial_weights_are_those_of_a_fresh_network(tmp_path: Path) -> None:
+    job = make_job(tmp_path, **EVERYTHING)
+    template = build_network(job)
+
+    redrawn = initial_weights(template, job.seed, 12345)
+
+    fresh = build_network(dataclasses.replace(job, seed=12345))
+    assert {variable.path: variable.numpy().tolist() for variable in fresh.weights} == {
+        path: values.tolist() for path, values in redrawn.items()
+    }
+
+
+def test_networks_that_differ_in_width_share_a_trace(tmp_path: Path) -> None:
+    networks = [
+        StackedNetwork(build_network(make_job(tmp_path, **{"model.units": units, "training.batch_size": batch})), 7)
+        for units, batch in ((8, 16), (9, 32))
+    ]
+    deeper = StackedNetwork(build_network(make_job(tmp_path, **{"model.blocks": 3})), 7)
+
+    assert networks[0].signature == networks[1].signature != deeper.signature
+
+
+def test_a_trial_that_diverges_leaves_its_neighbours_alone(tmp_path: Path) -> None:
+    job = dataclasses.replace(make_job(tmp_path, "regression", **{**SGD, "training.epochs": 3}), dials=frozenset(OFF))
+    calm = in_folder(job, "calm")
+    wild = in_folder(job, "wild", settings={**job.settings, "training.learning_rate": 1e20})
+    alone = in_folder(job, "alone")
+
+    fitted = train([calm, wild])
+    train([alone])
+
+    assert [one.outcome for one in fitted] == [Outcome.COMPLETED, Outcome.DIVERGED]
+    assert fitted[1].score is None
+    assert [Path(file.name).name for file in fitted[1].files] == ["curve.json"]
+    assert files_of(calm) == files_of(alone)
+
+
+def test_a_trial_ends_with_the_epoch_in_which_it_is_asked_to(tmp_path: Path) -> None:
+    job = make_job(tmp_path, **{"training.epochs": 5})
+    population = Population(job, Programs())
+    asked: list[str] = [""]
+    population.admit([(0, job), (1, in_folder(job, "other"))], lambda trial: asked[0] if trial == 0 else "")
+
+    population.advance()
+    asked[0] = "the clock"
+    ((number, fitted),) = population.advance()
+
+    assert number == 0
+    assert (fitted.outcome, fitted.epochs) == (Outcome.TIMEOUT, 2)
+    assert fitted.message == "stopped after epoch 2: the clock"
+    assert len(population) == 1
+
+
+def test_training_rows_are_scored_on_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hptune.training.predicting.SAMPLE_ROWS", 20)
+    job = make_job(tmp_path)
+
+    (fitted,) = train([job])
+
+    curve = json.loads((job.folder / "curve.json").read_text())["epochs"]
+    # Twentieths, where all 77 rows would give other fractions.
+    assert all((epoch["train_accuracy"] * 20) == pytest.approx(round(epoch["train_accuracy"] * 20)) for epoch in curve)
+    assert fitted.metrics["train_accuracy"] == curve[fitted.best_epoch - 1]["train_accuracy"]
+
+
+def last_rmse(job: Job) -> float:
+    epochs = json.loads((job.folder / "curve.json").read_text())["epochs"]
+    return float(epochs[-1]["validation_rmse"])
+
+
+def rmse_of_keras(job: Job, seeds: Iterable[int]) -> list[float]:
+    """Train one compiled Keras model anew from the weights of each seed, its dropout drawing on."""
+    train_rows, validation = Rows.open(job, "train"), Rows.open(job, "validation")
+    template = build_network(job)
+    optimizer = make_optimizer(job.settings, steps_per_epoch=5)
+    template.compile(optimizer, "mse", jit_compile=False)
+    optimizer.build(template.trainable_variables)
+    fresh = [np.array(variable, copy=True) for variable in optimizer.variables]
+    predict = Predictor(template, job)
+    scores = []
+    for weights in [initial_weights(template, job.seed, seed) for seed in seeds]:
+        for variable in template.weights:
+            variable.assign(weights[variable.path])
+        for variable, value in zip(optimizer.variables, fresh, strict=True):
+            variable.assign(value)
+        inputs = {name: np.asarray(array) for name, array in train_rows.inputs.items()}
+        template.fit(inputs, np.asarray(train_rows.wanted), batch_size=16, epochs=job.epochs, verbose=0)
+        scores.append(float(np.sqrt(np.mean((predict(validation) - validation.truth) ** 2))))
+    return scores
+
+
+def test_dropout_of_both_engines_is_the_same_in_distribution(programs: Programs, tmp_path: Path) -> None:
+    """Two samples of 64 scores: a difference of the means by 0.85 standard deviations would be seen in 9 of 10 tests.
+
+    The power is that of the Kolmogorov-Smirnov test at the level 0.01 for normal scores, found by simulation.
+    """
+    settings = {"model.dropout": 0.5, "model.input_dropout": 0.2, "training.epochs": 3, "training.learning_rate": 0.01}
+    job = make_job(tmp_path, "regression", **settings, **{"training.early_stopping": None})
+    job = dataclasses.replace(job, dials=frozenset({"model.dropout", "model.input_dropout"}))
+    seeds = range(100, 164)
+    on = [in_folder(job, f"on-{seed}", seed=seed) for seed in seeds]
+    off_settings = {**job.settings, "model.dropout": 0.0, "model.input_dropout": 0.0}
+    off = [in_folder(job, f"off-{seed}", seed=seed, settings=off_settings) for seed in seeds]
+
+    train([*on, *off], programs)
+    theirs = rmse_of_keras(job, seeds)
+
+    assert ks_2samp([last_rmse(one) for one in on], theirs).pvalue > 0.01
+    assert ks_2samp([last_rmse(one) for one in off], theirs).pvalue < 1e-3
