@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from hptune.cli import app
 from hptune.objective import METRICS
@@ -48,8 +49,8 @@ def test_every_setting_and_metric_is_documented() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    for command in app.registered_commands:
-        assert f"`hptune {command.callback.__name__} " in README
+    for command in get_command(app).commands:
+        assert re.search(rf"`hptune {command}[ `]", README), command
 
 
 def test_every_dependency_has_its_reason() -> None:
