@@ -37,8 +37,8 @@ def step_aside(folder: RunFolder, ground: Groundwork) -> Mapping[str, Any] | Non
     is looked at.
 
     Returns:
-        What the header of the next run holds: `run`, the name of the one moved aside, and `trials`, its trials that are
-        kept, in the order of their numbers; None where nothing has changed, or there is nothing to keep.
+        What the header of the next run holds: `run`, the name of the one moved aside, `trials`, its trials that are
+        kept, in the order of their numbers, and `of` how many; None where nothing has changed.
 
     Raises:
         RunInUseError: If a search works on the run.
@@ -56,8 +56,7 @@ def step_aside(folder: RunFolder, ground: Groundwork) -> Mapping[str, Any] | Non
             return None
         aside, history = last.path, last.read()
     kept = _choose(history, ground)
-    LOGGER.info("kept %d of %d trials of %s", len(kept), len(history.proposals), aside.name)
-    return {"run": aside.name, "trials": kept} if kept else None
+    return {"run": aside.name, "trials": kept, "of": len(history.proposals)}
 
 
 def find_changes(history: History, ground: Groundwork) -> list[str]:
@@ -65,6 +64,12 @@ def find_changes(history: History, ground: Groundwork) -> list[str]:
     header = history.header
     changes = describe_changes(header["experiment"], ground.identity)
     return changes + describe_data_changes((StoredFile(**file) for file in header["data"]), ground.dataset.files)
+
+
+def describe_adoption(header: Mapping[str, Any]) -> list[str]:
+    """Say in a line what a run has kept of another one; no line where it took over nothing."""
+    adopted = header.get("adopted")
+    return [f"kept {len(adopted['trials'])} of {adopted['of']} trials of {adopted['run']}"] if adopted else []
 
 
 def complete_adoption(folder: RunFolder, journal: Journal, history: History, ground: Groundwork) -> bool:
@@ -79,6 +84,7 @@ def complete_adoption(folder: RunFolder, journal: Journal, history: History, gro
     adopted = history.header.get("adopted")
     if adopted is None or len(history.ends) >= len(adopted["trials"]):
         return False
+    LOGGER.info("; ".join(describe_adoption(history.header)))
     source = RunFolder(folder.path.with_name(adopted["run"]))
     if not source.exists():
         raise RunDamagedError(f"{source.path}: gone before its trials were copied; begin anew with --fresh")

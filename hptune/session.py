@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hptune.adoption import complete_adoption, find_changes
+from hptune.adoption import complete_adoption, describe_adoption, find_changes
 from hptune.changes import describe_changes
 from hptune.clock import Clock
 from hptune.environment import describe_environment, describe_versions
@@ -205,7 +205,7 @@ class Session:
             return fit_in_worker, (job,), job.folder / "output.txt"
 
         plan = Plan(
-            "\n".join([describe_plan(ground), *describe_brackets(ground.brackets)]),
+            "\n".join([*describe_adoption(history.header), describe_plan(ground), *describe_brackets(ground.brackets)]),
             ground.planned_trials,
             ground.planned_epochs,
             ground.experiment.budget.max_seconds,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,26 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import ROOT, hptune, start, wait_for_records
 
 from hptune.run.journal import read_journal
 
 pytestmark = pytest.mark.tensorflow
 
-ROOT = Path(__file__).parent.parent
-HPTUNE = str(Path(sys.executable).with_name("hptune"))
 SMALL = ("--max-trials", "3", "--set", "training.epochs=3")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
-def hptune(*words: str | Path, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a folder, and expect an exit code and no traceback."""
-    done = subprocess.run(
-        [HPTUNE, *map(str, words)], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
-
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
@@ -102,28 +88,6 @@ def test_public_tables_run_with_a_file_for_each_part(name: str, shared_data: Pat
 
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}
-
-
-def start(*words: str | Path, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [HPTUNE, *map(str, words)],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_records(run: Path, kind: str, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        journal = run / "journal.jsonl"
-        if journal.exists() and sum(record["type"] == kind for record in read_journal(journal).records) >= count:
-            return
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        time.sleep(0.05)
-    pytest.fail(f"no {count} records of {kind} in time")
 
 
 SEARCH = ("search", ROOT / "configs" / "customers.yaml", "--max-trials", "5", "--set", "training.epochs=4")
