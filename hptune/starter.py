@@ -131,9 +131,9 @@ def make_name(source: str) -> str:
 
 def _head(name: str, source: str, dataset: Dataset) -> Iterator[str]:
     yield f"# An experiment of hptune for {printable(Path(source).name)}: {dataset.frame.height} rows."
-    yield "# hptune check shows what was decided, hptune search trains. Completion in an editor:"
-    yield "# hptune schema --output hptune.schema.json, and this as the first line, without the first #:"
-    yield "# # yaml-language-server: $schema=hptune.schema.json"
+    yield "# hptune check shows what was decided, hptune search trains. For completion in an editor run"
+    yield "# hptune schema --output hptune.schema.json, and make this the first line:"
+    yield "#   # yaml-language-server: $schema=hptune.schema.json"
     yield f"name: {_scalar(name)}"
     yield ""
 
@@ -144,7 +144,7 @@ def _data(spec: DataSpec, dataset: Dataset) -> Iterator[str]:
     if spec.separator is not None:
         yield f"  separator: {json.dumps(spec.separator)}"
     yield f"  target: {_scalar(spec.target)}"
-    yield f"  task: {dataset.task}".ljust(38) + f" # {printable(dataset.task_reason)}"
+    yield f"  task: {dataset.task}".ljust(38) + f" # {printable(dataset.task_reason.partition(';')[0])}"
     if dataset.positive is not None:
         label = dataset.labels[dataset.positive]
         yield f"  positive: {_scalar(label)}".ljust(38) + " # what f1 and the like look for"
@@ -237,8 +237,9 @@ def _start(size: _Size) -> Iterator[str]:
 
 
 def _commented(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
+    width = max(len(line) for line, comment in lines if comment)
     for line, comment in lines:
-        yield f"  {line}".ljust(60) + f" # {comment}" if comment else f"  {line}"
+        yield f"  {line:<{width}} # {comment}" if comment else f"  {line}"
 
 
 def _list(values: Sequence[int]) -> str:

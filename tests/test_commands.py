@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from command_line import ENVIRONMENT, ROOT, hptune
+from command_line import ROOT, hptune, predict_without_hptune, run_python
 
 pytestmark = pytest.mark.tensorflow
 
@@ -33,37 +31,6 @@ def workplace(searched: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
-def run_python(program: str, *words: str | Path, folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, words)],
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-WITHOUT_HPTUNE = """
-import csv, importlib.abc, json, sys
-class Refuse(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hptune":
-            raise ImportError("hptune must not be needed")
-sys.meta_path.insert(0, Refuse())
-import keras, tensorflow as tf
-model = keras.models.load_model(sys.argv[1])
-rows = list(csv.DictReader(open(sys.argv[2])))
-number = lambda cell: float("nan") if cell in ("", "NA", "?") else float(cell)
-text = lambda cell: "" if cell in ("", "NA", "?") else cell
-given = {name: tf.constant([[number(row[name])] for row in rows], tf.float64) for name in ("age", "income", "visits")}
-given |= {name: tf.constant([[text(row[name])] for row in rows]) for name in ("plan", "city", "region")}
-print(json.dumps(model.predict(given, verbose=0)[:, 1].tolist()))
-"""
-
-
 def test_the_ensemble_loads_with_keras_alone_and_averages_its_members(workplace: Path) -> None:
     run = workplace / "runs" / "customers"
 
@@ -73,7 +40,7 @@ def test_the_ensemble_loads_with_keras_alone_and_averages_its_members(workplace:
     best = content["validation"]["best"]
     assert content["validation"]["ensemble"] >= best
     assert sum(member["share"] for member in content["members"]) == pytest.approx(1)
-    predicted = json.loads(run_python(WITHOUT_HPTUNE, run / "ensemble" / "model.keras", TABLE, folder=workplace))
+    predicted = predict_without_hptune(run / "ensemble" / "model.keras", TABLE)[0]
     assert hptune("predict", run / "ensemble" / "model.keras", TABLE, folder=workplace).stdout.count("\n") == 801
     # What the members predicted for the validation rows, averaged by hand.
     program = """
@@ -88,8 +55,10 @@ for member in json.loads(sys.argv[3]):
     total = total + member["share"] * np.load(f"{sys.argv[1]}/trials/{member['trial']:04d}/predictions.npy")[:, 1]
 print(json.dumps([rows.tolist(), total.tolist()]))
 """
-    rows, expected = json.loads(run_python(program, run, CUSTOMERS, json.dumps(content["members"]), folder=workplace))
-    assert [predicted[row] for row in rows] == pytest.approx(expected, abs=1e-5)
+    rows, expected = json.loads(
+        run_python("-c", program, run, CUSTOMERS, json.dumps(content["members"]), folder=workplace)
+    )
+    assert [predicted[row][1] for row in rows] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_gain_of_an_ensemble_is_told_in_words_and_test_rows_are_counted(workplace: Path) -> None:
@@ -139,7 +108,7 @@ lines = Path(sys.argv[2]).read_text().splitlines()
 rows = split_rows(ground.dataset, ground.experiment.data.split).test
 Path(sys.argv[3]).write_text("\\n".join([lines[0], *(lines[1 + row] for row in rows)]) + "\\n")
 """
-    run_python(program, CUSTOMERS, TABLE, tmp_path / "test.csv", folder=searched)
+    run_python("-c", program, CUSTOMERS, TABLE, tmp_path / "test.csv", folder=searched)
 
     evaluated = json.loads(hptune("evaluate", tmp_path / "test.csv", "--json", folder=searched).stdout)
     semicolons = tmp_path / "semicolons.csv"
@@ -226,18 +195,9 @@ if __name__ == "__main__":
     ]))
 """
     (tmp_path / "program.py").write_text(program)
-    done = subprocess.run(
-        [sys.executable, "program.py", CUSTOMERS, TABLE],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    answer = run_python("program.py", CUSTOMERS, TABLE, folder=tmp_path)
 
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    score, together, predicted, evaluated, code, names = json.loads(done.stdout)
+    score, together, predicted, evaluated, code, names = json.loads(answer)
     board = searched / "runs" / "customers" / "leaderboard.csv"
     assert (tmp_path / "runs" / "customers" / "leaderboard.csv").read_bytes() == board.read_bytes()
     assert score == float(next(csv.DictReader(board.read_text().splitlines()))["score"])

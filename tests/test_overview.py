@@ -7,45 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from made_runs import make_run
 
 import hptune
 from hptune.cli import complete_run
-from hptune.run.journal import open_journal
-
-HEADER = {
-    "format": 2,
-    "objective": {"metric": "rmse", "direction": "min"},
-    "dimensions": [],
-    "task": "regression",
-    "versions": {},
-}
-END = {
-    "attempt": 1,
-    "until": None,
-    "outcome": "completed",
-    "metrics": {},
-    "best_epoch": 1,
-    "epochs": 1,
-    "weights": 1,
-    "engine": "keras",
-    "artifacts": [],
-    "message": "",
-    "seconds": 1.0,
-    "worker": 0,
-}
-
-
-def make_run(folder: Path, scores: tuple[float, ...] = (), stop: str | None = None) -> Path:
-    folder.mkdir(parents=True)
-    with open_journal(folder / "journal.jsonl") as (journal, _):
-        journal.append("header", **HEADER)
-        for number, score in enumerate(scores):
-            journal.append("propose", trial=number, values={}, seed=1, told=0, until=None)
-            journal.append("start", trial=number, attempt=1)
-            journal.append("end", **END, trial=number, score=score)
-        if stop is not None:
-            journal.append("stop", reason=stop, through=None)
-    return folder
 
 
 def hold(run: Path, pid: int) -> None:
@@ -53,10 +18,10 @@ def hold(run: Path, pid: int) -> None:
 
 
 def test_each_run_is_told_with_its_state_and_best_score(tmp_path: Path) -> None:
-    make_run(tmp_path / "done", (0.5, 0.25), "budget used")
-    make_run(tmp_path / "stopped", (0.5,), "interrupted")
-    hold(make_run(tmp_path / "working", (0.75,)), os.getpid())
-    make_run(tmp_path / "killed", ())
+    make_run(tmp_path / "done", (0.5, 0.25), "budget used", "rmse", "min")
+    make_run(tmp_path / "stopped", (0.5,), "interrupted", "rmse", "min")
+    hold(make_run(tmp_path / "working", (0.75,), None, "rmse", "min"), os.getpid())
+    make_run(tmp_path / "killed", (), None, "rmse", "min")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "journal.jsonl").write_text("not ours\n")
     (tmp_path / "empty").mkdir()
