@@ -46,7 +46,7 @@ WORKS = {
     "wide": {"blocks": "3", "units": "128", "batch_size": "64"},
     "mixed": {"blocks": "{min: 1, max: 4}", "units": "[32, 64, 128]", "batch_size": "[32, 64]"},
 }
-PLAIN = Path(__file__).with_name("plain_keras_tuner.py")
+FOLDER = Path(__file__).parent
 _LOOK_S = 0.1
 
 
@@ -108,6 +108,14 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
+def peer(work: str, trials: int, epochs: int) -> list[str]:
+    """Return the command that does the same with plain KerasTuner."""
+    if work == "mixed":
+        return [sys.executable, str(FOLDER / "mixed_keras_tuner.py"), str(trials), str(epochs)]
+    shape = WORKS[work]["units"], WORKS[work]["batch_size"]
+    return [sys.executable, str(FOLDER / "plain_keras_tuner.py"), str(trials), str(epochs), *shape]
+
+
 def compare(work: str, asked: argparse.Namespace) -> None:
     """Measure one kind of work in turn, and print a line a round and the medians."""
     ours: list[float] = []
@@ -118,7 +126,7 @@ def compare(work: str, asked: argparse.Namespace) -> None:
             written = EXPERIMENT.format(trials=asked.trials, epochs=asked.epochs, **WORKS[work])
             (folder / "bench.yaml").write_text(written)
             own = [str(Path(sys.executable).with_name("hptune")), "search", "bench.yaml", "--quiet"]
-            plain = [sys.executable, str(PLAIN), str(asked.peer_trials), str(asked.epochs), work]
+            plain = peer(work, asked.peer_trials, asked.epochs)
             measured: dict[str, Measured] = {}
             # Alternating order, because the speed of a machine drifts.
             for side, command in (("hptune", own), ("KerasTuner", plain))[:: 1 if number % 2 == 0 else -1]:

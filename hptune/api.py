@@ -62,6 +62,7 @@ def search(
     workers: int | None = None,
     resume: bool = False,
     fresh: bool = False,
+    accept_changes: bool = False,
     overrides: Sequence[str] = (),
     fail_under: Sequence[str] = (),
     observe: MakeObserver = watch_in_silence,
@@ -77,6 +78,8 @@ def search(
         workers: Trials trained at a time; by default one for each processor core.
         resume: Demand that the run exists.
         fresh: Move an existing run aside to NAME.1 and begin anew.
+        accept_changes: Where the run began with another experiment, move it aside to NAME.1 and begin anew with those
+            of its trials that the changed experiment would train as they were trained; none where the data changed.
         overrides: `key=value` pairs that replace parts of the experiment, such as `model.dropout=0.2`.
         fail_under: `METRIC=VALUE` demands on test metrics, `validation:METRIC=VALUE` on validation metrics.
         observe: Makes what watches; silent by default.
@@ -93,24 +96,26 @@ def search(
         GateError: If a demand is not met.
         InterruptedSearchError: If a signal asked to stop; everything finished is kept.
     """
+    from hptune.adoption import step_aside
     from hptune.environment import count_cores
     from hptune.interruption import Interruption
 
     _refuse_other_backends()
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: expected at least 1, got {workers}")
-    if resume and fresh:
-        raise UsageError("--resume and --fresh: expected one of the two, got both")
+    if sum((resume, fresh, accept_changes)) > 1:
+        raise UsageError("--resume, --fresh and --accept-changes: expected one of them, got several")
     limits = {"budget.max_trials": max_trials, "budget.max_time": max_time}
     overrides = [*overrides, *(f"{key}={value}" for key, value in limits.items() if value is not None)]
     ground = check(experiment, overrides)
     folder = _choose_folder(ground, run, None if runs is None else Path(runs), resume=resume, fresh=fresh)
+    adopted = step_aside(folder, ground) if accept_changes else None
     told = "hptune.search" if isinstance(experiment, Mapping) else f"hptune search {experiment}"
     interruption = Interruption(told)
     with _processes(interruption) as processes:
         from hptune.session import Session
 
-        session = Session(ground, folder, workers or count_cores(), interruption)
+        session = Session(ground, folder, workers or count_cores(), interruption, adopted)
         summary = session.search(processes, observe)
     check_gates(summary, fail_under)
     return summary

@@ -96,6 +96,9 @@ def search(
     workers: Annotated[int | None, typer.Option(metavar="N", help="Trials at a time; one a core by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Demand that the run exists.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an existing run to NAME.1 and begin anew.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on with a changed experiment and the trials still valid.")
+    ] = False,
     fail_under: FailUnderOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -119,6 +122,7 @@ def search(
         workers=workers,
         resume=resume,
         fresh=fresh,
+        accept_changes=accept_changes,
         overrides=overrides or (),
         observe=partial(choose_progress, as_json=as_json, quiet=quiet),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from hptune.data.formats import FIRST_DATA_ROW, quote
+from hptune.data.formats import FIRST_DATA_ROW, find_separator, quote
 from hptune.data.table import read_rows
 from hptune.description import Description, read_description
 from hptune.errors import DataError
@@ -30,7 +30,7 @@ def predict_table(
         The table to write, and notes for the user.
     """
     about = read_description(artifact)
-    rows = read_rows(data, about.columns, about.missing, about.id)
+    rows = _read(data, about, about.columns, about.id)
     answers = processes.call(_predict, artifact, rows, about.columns, output=output)
     return _arrange(about, rows, answers), _unseen_categories(about, rows)
 
@@ -48,10 +48,15 @@ def evaluate_table(
     """
     about = read_description(artifact)
     kind = "categorical" if about.labels else "numeric"
-    rows = read_rows(data, (*about.columns, (about.target, kind)), about.missing, None)
+    rows = _read(data, about, (*about.columns, (about.target, kind)), None)
     _check_target(data, about, rows[about.target])
     metrics = processes.call(_score, artifact, about, rows, output=output)
     return rows.height, metrics, _unseen_categories(about, rows)
+
+
+def _read(data: Path, about: Description, columns: tuple[tuple[str, str], ...], kept: str | None) -> pl.DataFrame:
+    # New rows may come from another program than the training table; the header tells how it separates columns.
+    return read_rows(data, columns, about.missing, kept, find_separator(data))
 
 
 def _check_target(data: Path, about: Description, target: pl.Series) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
-from hptune.changes import describe_changes, describe_data_changes
+from hptune.adoption import complete_adoption, describe_adoption, find_changes
+from hptune.changes import describe_changes
 from hptune.clock import Clock
 from hptune.environment import describe_environment, describe_versions
 from hptune.errors import ChangedError, NoTrialCompletedError
@@ -27,7 +30,7 @@ from hptune.strategies import Task, create_strategy
 from hptune.training.capacity import share_of_memory
 from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
 from hptune.training.workers import Mailbox, WarmProcesses
-from hptune.trial import StoredFile, Trial
+from hptune.trial import Trial
 from hptune.tuner import INTERRUPTED, Budget, MakeObserver, Past, Plan, Tuner
 from hptune.winner import deliver
 
@@ -46,7 +49,14 @@ def serve_in_worker(mailbox: Mailbox) -> None:
 class Session:
     """One process working on one run."""
 
-    def __init__(self, ground: Groundwork, folder: RunFolder, workers: int, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        ground: Groundwork,
+        folder: RunFolder,
+        workers: int,
+        interruption: Interruption,
+        adopted: Mapping[str, Any] | None = None,
+    ) -> None:
         """Set up.
 
         Args:
@@ -54,11 +64,13 @@ class Session:
             folder: Of the run; made where it does not exist.
             workers: How many trials train at a time.
             interruption: Asked between trials, epochs and steps whether to stop.
+            adopted: Trials that a run which begins now takes over from another one, as `step_aside` chose them.
         """
         self._ground = ground
         self._folder = folder
         self._workers = workers
         self._interruption = interruption
+        self._adopted = adopted
         self._materials = Materials(ground, folder)
         budget = ground.experiment.budget
         # Hyperband's plan keeps to the number of trials by itself.
@@ -81,12 +93,15 @@ class Session:
         self._folder.create()
         with log_to(self._folder.log), open_journal(self._folder.journal) as (journal, contents):
             history = replay(contents.records)
-            clock = Clock(history.active, self._ground.experiment.budget.max_seconds)
-            recorder = self._recorder(journal, history, clock)
             if history.header:
                 self._refuse_changes(history)
             else:
-                self._begin(recorder)
+                self._begin(journal)
+                history = self._folder.read()
+            if complete_adoption(self._folder, journal, history, self._ground):
+                history = self._folder.read()
+            clock = Clock(history.active, self._ground.experiment.budget.max_seconds)
+            recorder = self._recorder(journal, history, clock)
             if contents.torn_bytes:
                 LOGGER.warning("cut %d bytes of a record that was never finished", contents.torn_bytes)
             self._folder.collect_garbage(history)
@@ -107,7 +122,7 @@ class Session:
             active=clock.active,
         )
 
-    def _begin(self, recorder: RunRecorder) -> None:
+    def _begin(self, journal: Journal) -> None:
         """Write what the run is, the header last: a run without header has not begun."""
         ground, path = self._ground, self._folder.path
         write_file(path / "experiment.yaml", lambda stream: stream.write(ground.loaded.content))
@@ -117,29 +132,30 @@ class Session:
         seed = ground.experiment.strategy.seed
         environment = {**describe_environment(), "seed": seed, "data": data}
         write_text(path / "environment.json", json.dumps(environment, indent=1) + "\n")
-        recorder.begin(
-            {
-                "format": FORMAT,
-                "run": uuid.uuid4().hex,
-                "experiment_sha256": ground.identity_sha256,
-                "experiment": ground.identity,
-                "data": data,
-                "folder": str(ground.loaded.path.parent.absolute()),
-                "versions": versions,
-                "seed": seed,
-                "engine": ground.space.constants["training.engine"],
-                "task": ground.dataset.task,
-                "objective": asdict(ground.objective),
-                "dimensions": [dimension.name for dimension in ground.space.dimensions],
-            }
+        journal.append(
+            "header",
+            format=FORMAT,
+            run=uuid.uuid4().hex,
+            experiment_sha256=ground.identity_sha256,
+            experiment=ground.identity,
+            data=data,
+            folder=str(ground.loaded.path.parent.absolute()),
+            versions=versions,
+            seed=seed,
+            engine=ground.space.constants["training.engine"],
+            task=ground.dataset.task,
+            objective=asdict(ground.objective),
+            dimensions=[dimension.name for dimension in ground.space.dimensions],
+            adopted=self._adopted,
         )
 
     def _refuse_changes(self, history: History) -> None:
-        header = history.header
-        changes = describe_changes(header["experiment"], self._ground.identity)
-        changes += describe_data_changes((StoredFile(**file) for file in header["data"]), self._ground.dataset.files)
+        changes = find_changes(history, self._ground)
         if changes:
-            cure = "undo the change, begin another run with --run NAME, or move this one aside with --fresh"
+            cure = (
+                "undo the change, begin another run with --run NAME, move this one aside with --fresh, or with "
+                "--accept-changes and keep the trials that are still valid"
+            )
             if any(change.startswith("budget.max_trials:") for change in changes):
                 cure = f"hyperband cannot be extended, its brackets are fixed when a run begins; {cure}"
             raise ChangedError(
@@ -207,7 +223,7 @@ class Session:
             lookahead=_LOOKAHEAD if is_counted else _SHORT_LOOKAHEAD,
         )
         plan = Plan(
-            "\n".join([describe_plan(ground), *describe_brackets(ground.brackets)]),
+            "\n".join([*describe_adoption(history.header), describe_plan(ground), *describe_brackets(ground.brackets)]),
             ground.planned_trials,
             ground.planned_epochs,
             budget.max_seconds,

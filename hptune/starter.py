@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hptune.data.formats import find_separator
 from hptune.data.kinds import Column
 from hptune.data.table import Dataset, read_dataset
 from hptune.errors import UsageError
@@ -67,7 +68,7 @@ def write_starter(source: str, target: str, metric: str | None, name: str, base:
         DataError: If the table cannot be used.
         UsageError: If metric or name cannot be used.
     """
-    dataset, columns = _look(source, target)
+    dataset, spec = _look(source, target)
     metric = metric or _choose_metric(dataset)
     if metric not in metrics_of(dataset.task):
         known = ", ".join(metrics_of(dataset.task))
@@ -75,11 +76,11 @@ def write_starter(source: str, target: str, metric: str | None, name: str, base:
     if NAME_PATTERN.fullmatch(name) is None:
         raise UsageError(f"--name: expected letters, digits, dots, underscores or hyphens, got {name!a}")
     if base is not None and not source.startswith("sklearn:"):
-        source = os.path.relpath(source, base)
+        spec = spec.model_copy(update={"source": os.path.relpath(source, base)})
     size = next(size for size in _SIZES if dataset.frame.height <= size.rows)
     sections = (
         _head(name, source, dataset),
-        _data(source, target, dataset, columns),
+        _data(spec, dataset),
         _aim(dataset, metric),
         _search(size),
         _model(size, dataset),
@@ -88,16 +89,19 @@ def write_starter(source: str, target: str, metric: str | None, name: str, base:
     return "\n".join(line for section in sections for line in section) + "\n"
 
 
-def _look(source: str, target: str) -> tuple[Dataset, ColumnsSpec]:
+def _look(source: str, target: str) -> tuple[Dataset, DataSpec]:
     """Read the table, and again without the columns that only name the row or never vary."""
-    dataset = read_dataset(DataSpec(source=source, target=target), Path())
+    written = {"source": source, "target": target, "separator": find_separator(Path(source))}
+    spec = DataSpec.model_validate(written)
+    dataset = read_dataset(spec, Path())
     rows = dataset.frame.height
     names = [column for column in dataset.columns if _names_the_row(column, rows)]
     still = [column.name for column in dataset.columns if column.distinct + bool(column.missing) <= 1]
     if len(names) + len(still) >= len(dataset.columns):
-        return dataset, ColumnsSpec()
+        return dataset, spec
     columns = ColumnsSpec(id=names[0].name if names else None, exclude=(*(column.name for column in names[1:]), *still))
-    return read_dataset(DataSpec(source=source, target=target, columns=columns), Path()), columns
+    spec = spec.model_copy(update={"columns": columns})
+    return read_dataset(spec, Path()), spec
 
 
 def _names_the_row(column: Column, rows: int) -> bool:
@@ -127,21 +131,24 @@ def make_name(source: str) -> str:
 
 def _head(name: str, source: str, dataset: Dataset) -> Iterator[str]:
     yield f"# An experiment of hptune for {printable(Path(source).name)}: {dataset.frame.height} rows."
-    yield "# hptune check shows what was decided, hptune search trains. Completion in an editor:"
-    yield "# hptune schema --output hptune.schema.json, and this as the first line, without the first #:"
-    yield "# # yaml-language-server: $schema=hptune.schema.json"
+    yield "# hptune check shows what was decided, hptune search trains. For completion in an editor run"
+    yield "# hptune schema --output hptune.schema.json, and make this the first line:"
+    yield "#   # yaml-language-server: $schema=hptune.schema.json"
     yield f"name: {_scalar(name)}"
     yield ""
 
 
-def _data(source: str, target: str, dataset: Dataset, columns: ColumnsSpec) -> Iterator[str]:
+def _data(spec: DataSpec, dataset: Dataset) -> Iterator[str]:
     yield "data:"
-    yield f"  source: {_scalar(source)}"
-    yield f"  target: {_scalar(target)}"
-    yield f"  task: {dataset.task}".ljust(38) + f" # {printable(dataset.task_reason)}"
+    yield f"  source: {_scalar(str(spec.source))}"
+    if spec.separator is not None:
+        yield f"  separator: {json.dumps(spec.separator)}"
+    yield f"  target: {_scalar(spec.target)}"
+    yield f"  task: {dataset.task}".ljust(38) + f" # {printable(dataset.task_reason.partition(';')[0])}"
     if dataset.positive is not None:
         label = dataset.labels[dataset.positive]
         yield f"  positive: {_scalar(label)}".ljust(38) + " # what f1 and the like look for"
+    columns = spec.columns
     if columns.id or columns.exclude:
         yield "  columns:"
         if columns.id:
@@ -157,7 +164,7 @@ def _data(source: str, target: str, dataset: Dataset, columns: ColumnsSpec) -> I
         yield f"  #   {printable(column.name)}: {column.kind}, {column.distinct} different{gaps}"
     if len(dataset.columns) > _SHOWN_COLUMNS:
         yield f"  #   and {len(dataset.columns) - _SHOWN_COLUMNS} more; see hptune check"
-    yield '  missing: ["", "NA", "?"]'.ljust(38) + "# texts that mean missing; nothing else does"
+    yield '  missing: ["", "NA", "?"]'.ljust(38) + " # texts that mean missing; nothing else does"
     yield "  # Validation rows choose, test rows are scored once at the end."
     yield "  split: {validation: 0.2, test: 0.2, seed: 0}"
     yield from _preparation(dataset)
@@ -230,8 +237,9 @@ def _start(size: _Size) -> Iterator[str]:
 
 
 def _commented(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
+    width = max(len(line) for line, comment in lines if comment)
     for line, comment in lines:
-        yield f"  {line}".ljust(60) + f" # {comment}" if comment else f"  {line}"
+        yield f"  {line:<{width}} # {comment}" if comment else f"  {line}"
 
 
 def _list(values: Sequence[int]) -> str:

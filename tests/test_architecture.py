@@ -26,7 +26,7 @@ FLOORS = (
     ("run", "data"),
     ("strategies", "training", "reporting"),
     ("groundwork", "artifact"),
-    ("materials", "facts", "verdict", "revisit", "starter"),
+    ("materials", "facts", "verdict", "revisit", "starter", "adoption"),
     ("assembly", "prediction"),
     ("winner",),
     ("combination", "session"),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_runs import make_run
 from rich.console import Console
 
 from hptune.console.progress import PlainProgress
@@ -16,7 +17,6 @@ from hptune.leaderboard import rank
 from hptune.objective import Objective
 from hptune.reporting.markdown import to_markdown
 from hptune.reporting.summary import Summary
-from hptune.run.journal import open_journal
 from hptune.trial import Outcome, Proposal, Trial
 from hptune.tuner import Plan
 
@@ -141,42 +141,13 @@ def test_another_backend_is_refused() -> None:
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
-    with open_journal(make_run(tmp_path) / "journal.jsonl") as (journal, _):
-        for number in range(3000):
-            journal.append("propose", trial=number, values={"model.units": number}, seed=1, told=0, until=None)
-            journal.append("end", **END | {"trial": number})
+    make_run(tmp_path / "runs" / "x", [0.5] * 2000)
 
     done = subprocess.run(
         f"{HPTUNE} report --format csv | head -1", shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
 
     assert (done.stdout[:10], done.stderr) == ("rank,trial", "")
-
-
-END = {
-    "attempt": 1,
-    "outcome": "completed",
-    "score": 0.5,
-    "metrics": {},
-    "best_epoch": 1,
-    "epochs": 1,
-    "until": None,
-    "weights": 1,
-    "engine": "keras",
-    "artifacts": [],
-    "message": "",
-    "seconds": 1.0,
-    "worker": 0,
-}
-
-
-def make_run(folder: Path) -> Path:
-    run = folder / "runs" / "x"
-    run.mkdir(parents=True)
-    with open_journal(run / "journal.jsonl") as (journal, _):
-        objective = {"metric": "accuracy", "direction": "max"}
-        journal.append("header", format=1, objective=objective, dimensions=["model.units"], task="binary", versions={})
-    return run
 
 
 def summary(name: str = "x", dimension: str = "model.units", message: str = "") -> Summary:

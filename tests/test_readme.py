@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from hptune.cli import app
+from hptune.groundwork import lay_groundwork
 from hptune.objective import METRICS
 from hptune.spec import load_experiment
 from hptune.spec.settings import SETTINGS
@@ -25,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_yaml_of_the_readme_is_the_config_it_names(tmp_path: Path) -> None:
-    (block,) = blocks("yaml")
+    block = blocks("yaml")[0]
     (tmp_path / "experiment.yaml").write_text(block)
 
     assert load_experiment(tmp_path / "experiment.yaml").experiment == (
@@ -48,8 +52,8 @@ def test_every_setting_and_metric_is_documented() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    for command in app.registered_commands:
-        assert f"`hptune {command.callback.__name__} " in README
+    for command in get_command(app).commands:
+        assert re.search(rf"`hptune {command}[ `]", README), command
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -80,17 +84,75 @@ def test_the_error_of_the_readme_is_what_is_printed(tmp_path: Path) -> None:
     assert done.stderr == "error: " + block
 
 
+def test_the_comparison_is_with_what_the_benchmark_runs(tmp_path: Path) -> None:
+    (tmp_path / "digits.yaml").write_text(blocks("yaml")[1])
+    script = next(block for block in blocks("python") if "keras_tuner.RandomSearch" in block)
+
+    ground = lay_groundwork(tmp_path / "digits.yaml")
+
+    assert script in (ROOT / "benchmarks" / "plain_keras_tuner.py").read_text()
+    assert [dimension.name.partition(".")[2] for dimension in ground.space.dimensions] == [
+        name for name in ("dropout", "l1", "l2", "learning_rate") if f'"{name}"' in script
+    ]
+
+
+def test_the_picture_fetches_nothing() -> None:
+    picture = (ROOT / "docs" / "search.svg").read_text()
+
+    assert "(docs/search.svg)" in README
+    assert "Leaderboard" in picture.replace("&#160;", " ")
+    assert "@font-face" not in picture
+    assert len(picture) < 64_000
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder as the README's commands expect it: the configs in it, hptune on the path."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    return tmp_path
+
+
+def run(*command: str, folder: Path, code: int = 0) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": path}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.tensorflow
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    (block,) = blocks("python")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    search = [Path(sys.executable).with_name("hptune"), "search", ROOT / "configs" / "customers.yaml", "--quiet"]
-    small = ["--max-trials", "1", "--set", "training.epochs=2"]
-    subprocess.run([*search, *small], cwd=tmp_path, check=True, timeout=120, env=environment)
+def test_the_python_of_the_readme_runs(workplace: Path) -> None:
+    programs = [block for block in blocks("python") if block.startswith("import ")]
 
-    done = subprocess.run(
-        [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=120, env=environment
-    )
+    answers = []
+    for number, program in enumerate(programs):
+        (workplace / f"program{number}.py").write_text(program)
+        answers.append(run(sys.executable, f"program{number}.py", folder=workplace))
 
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"0\.\d+", done.stdout)) == 4
+    search, predicted = answers
+    assert "model.units" in search
+    assert "prediction" in search
+    assert len(re.findall(r"0\.\d+", predicted)) == 4
+
+
+@pytest.mark.tensorflow
+def test_the_gate_of_the_readme_lets_through_and_stops(workplace: Path) -> None:
+    script = next(block for block in blocks("sh") if "--fail-under" in block)
+
+    run("sh", "-c", script, folder=workplace)
+    first = (workplace / "report.json").read_text()
+    run("sh", "-c", script.replace("roc_auc=0.7", "roc_auc=0.9999"), folder=workplace, code=3)
+
+    assert json.loads(first)["best"]["test"]["roc_auc"] >= 0.7
+    assert (workplace / "report.json").read_text() == first
+    assert (workplace / "report.md").read_text().startswith("# hptune: customers\n")
+
+
+@pytest.mark.tensorflow
+def test_the_first_commands_of_the_readme_run_on_a_table_of_ones_own(workplace: Path) -> None:
+    script = next(block for block in blocks("sh") if "hptune init" in block)
+    shutil.copy(ROOT / "configs" / "data" / "customers.csv", workplace)
+
+    run("sh", "-ec", script.replace("search customers.yaml", "search customers.yaml --max-trials 1"), folder=workplace)
+
+    assert (workplace / "runs" / "customers" / "best" / "model.keras").exists()

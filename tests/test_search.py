@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,26 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import ROOT, hptune, predict_without_hptune, start, wait_for_records
 
 from hptune.run.journal import read_journal
 
 pytestmark = pytest.mark.tensorflow
 
-ROOT = Path(__file__).parent.parent
-HPTUNE = str(Path(sys.executable).with_name("hptune"))
 SMALL = ("--max-trials", "3", "--set", "training.epochs=3")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
-def hptune(*words: str | Path, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a folder, and expect an exit code and no traceback."""
-    done = subprocess.run(
-        [HPTUNE, *map(str, words)], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
-
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
@@ -104,28 +90,6 @@ def test_public_tables_run_with_a_file_for_each_part(name: str, shared_data: Pat
 PARTS = {"train": "train", "validation": "val", "test": "test"}
 
 
-def start(*words: str | Path, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [HPTUNE, *map(str, words)],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_records(run: Path, kind: str, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        journal = run / "journal.jsonl"
-        if journal.exists() and sum(record["type"] == kind for record in read_journal(journal).records) >= count:
-            return
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        time.sleep(0.05)
-    pytest.fail(f"no {count} records of {kind} in time")
-
-
 SEARCH = ("search", ROOT / "configs" / "customers.yaml", "--max-trials", "5", "--set", "training.epochs=4")
 
 
@@ -191,7 +155,8 @@ def test_a_changed_experiment_is_refused_with_the_difference(undisturbed: Path) 
     assert done.stderr == (
         "error: run customers began with another experiment or other data:\n"
         "  model.units: was [16, 32, 64], now [16, 32]\n"
-        "undo the change, begin another run with --run NAME, or move this one aside with --fresh\n"
+        "undo the change, begin another run with --run NAME, move this one aside with --fresh, or with "
+        "--accept-changes and keep the trials that are still valid\n"
     )
 
 
@@ -248,40 +213,13 @@ for row in csv.DictReader((run / "leaderboard.csv").open()):
 
 
 def test_the_model_loads_with_keras_alone_and_predicts_what_the_search_did(undisturbed: Path, tmp_path: Path) -> None:
-    program = """
-import csv, importlib.abc, json, sys
-class Refuse(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hptune":
-            raise ImportError("hptune must not be needed")
-sys.meta_path.insert(0, Refuse())
-import keras, numpy as np, tensorflow as tf
-model = keras.models.load_model(sys.argv[1])
-assert "hptune" not in sys.modules
-rows = list(csv.DictReader(open(sys.argv[2])))
-number = lambda cell: float("nan") if cell in ("", "NA", "?") else float(cell)
-text = lambda cell: "" if cell in ("", "NA", "?") else cell
-given = {name: tf.constant([[number(row[name])] for row in rows], tf.float64) for name in ("age", "income", "visits")}
-given |= {name: tf.constant([[text(row[name])] for row in rows]) for name in ("plan", "city", "region")}
-predicted = model.predict(given, verbose=0)
-np.save(sys.argv[3], predicted)
-given["region"] = tf.constant([["999"]] * len(rows))
-assert np.isfinite(model.predict(given, verbose=0)).all()
-"""
-    answers = tmp_path / "answers.npy"
     table = ROOT / "configs" / "data" / "customers.csv"
-    subprocess.run(
-        [sys.executable, "-c", program, undisturbed / "best" / "model.keras", table, answers], check=True, timeout=120
-    )
-    hptune("predict", undisturbed, table, "--output", tmp_path / "ours.csv", folder=tmp_path)
 
-    program = """
-import csv, sys, numpy as np
-theirs = np.load(sys.argv[1])
-ours = [[float(row["p_no"]), float(row["p_yes"])] for row in csv.DictReader(open(sys.argv[2]))]
-assert np.abs(theirs - ours).max() <= 1e-5
-"""
-    subprocess.run([sys.executable, "-c", program, answers, tmp_path / "ours.csv"], check=True, timeout=60)
+    theirs, unseen = predict_without_hptune(undisturbed / "best" / "model.keras", table)
+    ours = csv.DictReader(hptune("predict", undisturbed, table, folder=tmp_path).stdout.splitlines())
+
+    assert [row[0] for row in theirs] == pytest.approx([float(row["p_no"]) for row in ours], abs=1e-5)
+    assert all(0 <= probability <= 1 for row in unseen for probability in row)
 
 
 def test_predict_takes_unseen_categories_and_gaps_and_keeps_the_id(undisturbed: Path, tmp_path: Path) -> None:

@@ -70,7 +70,13 @@ def show_json(document: Any) -> None:
     sys.stdout.flush()
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> Table:
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: Iterable[str] = (),
+    whole: Iterable[str] = (),
+) -> Table:
     """Arrange rows for a terminal.
 
     Args:
@@ -78,12 +84,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], rig
         columns: Headings.
         rows: Cells as values.
         right: Columns to align right.
+        whole: Columns whose cells are not folded, besides the first.
     """
-    numeric = set(right)
+    numeric, unfolded = set(right), {*columns[:1], *whole}
     made = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
+    for column in columns:
         justify: Literal["left", "right"] = "right" if column in numeric else "left"
-        made.add_column(Text(printable(column)), justify=justify, overflow="fold", no_wrap=index == 0)
+        made.add_column(Text(printable(column)), justify=justify, overflow="fold", no_wrap=column in unfolded)
     for row in rows:
         made.add_row(*(Text(printable(format_value(cell))) for cell in row))
     return made
@@ -277,7 +284,9 @@ def show_runs(lines: Sequence[RunLine], *, as_json: bool) -> None:
         )
         for line in lines
     ]
-    out().print(table("", columns, rows, ("trials", "size")))
+    made = table("", columns, rows, ("trials", "size"), columns[:-1])
+    made.title = None
+    out().print(made)
 
 
 def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None:

@@ -124,18 +124,39 @@ def _read_header(path: Path, content: bytes, separator: str) -> list[str]:
     names: list[str] = next(_reader(content[:_LONGEST_HEADER], separator), [])
     if not any(names):
         raise DataError(f"{path}: row 1: expected column names, got an empty row")
-    if len(names) == 1:
-        for other, word in _SEPARATORS.items():
-            if other != separator and other in names[0]:
-                raise DataError(
-                    f"{path}: row 1: expected {_SEPARATORS.get(separator, separator)} between the columns, got {word}; "
-                    f'set data.separator to "{other}"'.replace("\t", "\\t")
-                )
+    if other := _other_separator(names, separator):
+        raise DataError(
+            f"{path}: row 1: expected {_SEPARATORS.get(separator, separator)} between the columns, got "
+            f'{_SEPARATORS[other]}; set data.separator to "{other}"'.replace("\t", "\\t")
+        )
     empty = [str(number) for number, name in enumerate(names, start=1) if not name.strip()]
     if empty:
         raise DataError(f"{path}: row 1: expected a name for every column, got none for column {', '.join(empty)}")
     check_column_names(path, names)
     return names
+
+
+def _other_separator(names: list[str], separator: str) -> str | None:
+    """Return what separates the columns of a header that was taken for a single one."""
+    if len(names) != 1:
+        return None
+    return next((other for other in _SEPARATORS if other != separator and other in names[0]), None)
+
+
+def find_separator(path: Path) -> str | None:
+    """Look at the header of a text table for a separator other than the usual one; None where it is the usual one.
+
+    What cannot be read here is left to `read_frame`, which says what is wrong.
+    """
+    usual = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    if usual is None or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            header = stream.read(_LONGEST_HEADER)
+    except OSError:
+        return None
+    return _other_separator(next(_reader(header.removeprefix(_UTF8_MARK), usual), []), usual)
 
 
 def check_column_names(path: Path, names: list[str]) -> None:

@@ -141,6 +141,12 @@ class RunFolder:
             self.path.rename(target)
         return target
 
+    def last_aside(self) -> RunFolder | None:
+        """Return the run that was moved aside last; None where there is none."""
+        pattern = re.compile(re.escape(self.name) + r"\.([1-9][0-9]*)")
+        numbers = [int(match[1]) for folder in list_runs(self.path.parent) if (match := pattern.fullmatch(folder.name))]
+        return RunFolder(self.path.with_name(f"{self.name}.{max(numbers)}")) if numbers else None
+
     def begin_attempt(self, number: int, first_epoch: int = 1) -> Path:
         """Give an attempt an empty folder: it has fresh files."""
         folder = self.trial(number, first_epoch)

@@ -60,10 +60,6 @@ class RunRecorder:
         """The last end of every trial so far."""
         return tuple(self._ends.values())
 
-    def begin(self, fields: Mapping[str, Any]) -> None:
-        """Record the header: what the run is."""
-        self._journal.append("header", **fields)
-
     def propose(self, proposal: Proposal) -> None:
         """Record a proposal."""
         self._journal.append("propose", **encode_proposal(proposal))

@@ -70,8 +70,9 @@ class Draws:
         return Exhausted(f"space exhausted: all {len(self._taken)} configurations were tried")
 
     def _choose(self, number: int) -> dict[str, Value] | None:
-        if number < len(self._start_from):
-            return dict(self._start_from[number])
+        for values in self._start_from:
+            if self.is_new(values):
+                return dict(values)
         if self._size is not None and len(self._taken) >= self._size:
             return None
         for attempt in range(_MOST_COLLISIONS):

@@ -63,10 +63,10 @@ class GridStrategy:
         return []
 
     def _next(self) -> dict[str, Value] | None:
-        if self._count < len(self._start_from):
-            values = dict(self._start_from[self._count])
-            self._taken.add(identity(values))
-            return values
+        for start in self._start_from:
+            if (key := identity(dict(start))) not in self._taken:
+                self._taken.add(key)
+                return dict(start)
         while True:
             theirs = create_trial(self._oracle, "walk")
             if theirs.status != "RUNNING":
