@@ -56,7 +56,7 @@ for member in json.loads(sys.argv[3]):
 print(json.dumps([rows.tolist(), total.tolist()]))
 """
     rows, expected = json.loads(
-        run_python("-c", program, run, CUSTOMERS, json.dumps(content["members"]), folder=workplace)
+        run_python("-c", program, run, CUSTOMERS, json.dumps(content["members"]), folder=workplace).stdout
     )
     assert [predicted[row][1] for row in rows] == pytest.approx(expected, abs=1e-5)
 
