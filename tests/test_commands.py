@@ -56,7 +56,7 @@ for member in json.loads(sys.argv[3]):
 print(json.dumps([rows.tolist(), total.tolist()]))
 """
     rows, expected = json.loads(
-        run_python("-c", program, run, CUSTOMERS, json.dumps(content["members"]), folder=workplace)
+        run_python("-c", program, run, CUSTOMERS, json.dumps(content["members"]), folder=workplace).stdout
     )
     assert [predicted[row][1] for row in rows] == pytest.approx(expected, abs=1e-5)
 
@@ -197,7 +197,8 @@ if __name__ == "__main__":
     (tmp_path / "program.py").write_text(program)
     answer = run_python("program.py", CUSTOMERS, TABLE, folder=tmp_path)
 
-    score, together, predicted, evaluated, code, names = json.loads(answer)
+    assert answer.stderr == ""
+    score, together, predicted, evaluated, code, names = json.loads(answer.stdout)
     board = searched / "runs" / "customers" / "leaderboard.csv"
     assert (tmp_path / "runs" / "customers" / "leaderboard.csv").read_bytes() == board.read_bytes()
     assert score == float(next(csv.DictReader(board.read_text().splitlines()))["score"])
