@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hptune.changes import describe_changes, describe_data_changes
 from hptune.clock import Clock
-from hptune.environment import describe_environment, describe_versions
-from hptune.errors import ChangedError, NoTrialCompletedError
+from hptune.environment import describe_environment, describe_processor, describe_versions
+from hptune.errors import ChangedError, HptuneError, NoTrialCompletedError
 from hptune.facts import describe_brackets, describe_plan
 from hptune.groundwork import Groundwork
 from hptune.interruption import Interruption
 from hptune.leaderboard import table_to_csv
 from hptune.materials import Materials
 from hptune.reporting.summary import Summary, history_table, leaderboard_of, summarize
-from hptune.run.files import remove_folder, write_file, write_text
+from hptune.run.files import remove_folder, update_text, write_file, write_text
 from hptune.run.folder import RunFolder
 from hptune.run.journal import FORMAT, Journal, open_journal
 from hptune.run.log import LOGGER, log_to
@@ -50,6 +51,8 @@ class Session:
         self._workers = workers
         self._interruption = interruption
         self._materials = Materials(ground, folder)
+        # What the user should know of earlier sessions.
+        self._notes: list[str] = []
         budget = ground.experiment.budget
         # Hyperband's plan keeps to the number of trials by itself.
         max_trials = None if ground.brackets else budget.max_trials
@@ -68,20 +71,25 @@ class Session:
             NoTrialCompletedError: If every trial failed.
             InterruptedSearchError: If a signal asked to stop; everything finished is on record.
         """
+        is_new = not self._folder.path.exists()
         self._folder.create()
         with log_to(self._folder.log), open_journal(self._folder.journal) as (journal, contents):
-            history = replay(contents.records)
+            history = replay(contents.records, self._folder.journal)
             clock = Clock(history.active, self._ground.experiment.budget.max_seconds)
             recorder = self._recorder(journal, history, clock)
             if history.header:
                 self._refuse_changes(history)
             else:
                 self._begin(recorder)
+            if not history.header and not is_new:
+                self._notes.append("an earlier session ended before it had recorded anything; the run begins anew")
             if contents.torn_bytes:
-                LOGGER.warning("cut %d bytes of a record that was never finished", contents.torn_bytes)
+                self._notes.append(f"cut {contents.torn_bytes} bytes of a record that was never finished")
             self._folder.collect_garbage(history)
             if not self._is_finished(history):
                 self._train(history, recorder, clock, processes, observe)
+            # Also where a session was killed after its last record.
+            self._write_tables()
             self._deliver(recorder, processes)
             remove_folder(self._folder.arrays)
         return summarize(self._folder)
@@ -116,6 +124,7 @@ class Session:
                 "data": data,
                 "folder": str(ground.loaded.path.parent.absolute()),
                 "versions": versions,
+                "processor": describe_processor(),
                 "seed": seed,
                 "engine": "keras",
                 "task": ground.dataset.task,
@@ -136,11 +145,19 @@ class Session:
                 f"run {self._folder.name} began with another experiment or other data:\n  " + "\n  ".join(changes), cure
             )
 
-    def _warn_of_versions(self, history: History) -> None:
+    def _note_other_ground(self, history: History) -> None:
         """Say where equality with an undisturbed search can no longer be promised."""
-        changes = describe_changes(history.header["versions"], describe_versions()) if history.header else []
+        header = history.header
+        if not header:
+            return
+        changes = describe_changes(header["versions"], describe_versions())
+        # Runs of older versions did not say.
+        changes += describe_changes({"processor": header.get("processor")}, {"processor": describe_processor()})
         if changes:
-            LOGGER.warning("versions changed, so results may differ from an undisturbed search: %s", "; ".join(changes))
+            self._notes.append(
+                f"the run began on other ground, so its results may differ from an undisturbed search's: "
+                f"{'; '.join(changes)}"
+            )
 
     def _is_finished(self, history: History) -> bool:
         """Tell whether nothing is left to train; a larger budget extends a run."""
@@ -168,7 +185,9 @@ class Session:
     ) -> None:
         ground = self._ground
         LOGGER.info("search with %d workers, %d trials on record", self._workers, len(history.ends))
-        self._warn_of_versions(history)
+        self._note_other_ground(history)
+        for note in self._notes:
+            LOGGER.warning("%s", note)
         self._materials.write_arrays()
         spec = ground.experiment.strategy
         task = Task(
@@ -190,7 +209,7 @@ class Session:
             return fit_in_worker, (job,), job.folder / "output.txt"
 
         plan = Plan(
-            "\n".join([describe_plan(ground), *describe_brackets(ground.brackets)]),
+            "\n".join([*self._notes, describe_plan(ground), *describe_brackets(ground.brackets)]),
             ground.planned_trials,
             ground.planned_epochs,
             ground.experiment.budget.max_seconds,
@@ -200,25 +219,29 @@ class Session:
                 trainer = WorkerTrainer(processes, self._workers, work, observer.epoch, orders)
                 tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past)
                 reason = tuner.run(trainer, is_stopping, clock.is_used_up)
-        finally:
-            self._write_tables()
+        except BaseException:
+            # What failed first is what the user must hear of, not that the tables cannot be written either.
+            with suppress(HptuneError):
+                self._write_tables()
+            raise
         recorder.clear()
         if reason == INTERRUPTED:
+            self._write_tables()
             self._interruption.check()
 
     def _write_tables(self) -> None:
         """Derive the files for people and scripts from what is on record."""
         path = self._folder.path
         board = leaderboard_of(self._folder.read())
-        write_text(path / "leaderboard.csv", board.to_csv())
-        write_text(path / "leaderboard.json", board.to_json())
-        write_text(path / "history.csv", table_to_csv(*history_table(self._folder, board.trials)))
+        update_text(path / "leaderboard.csv", board.to_csv())
+        update_text(path / "leaderboard.json", board.to_json())
+        update_text(path / "history.csv", table_to_csv(*history_table(self._folder, board.trials)))
         columns = ("trial", "attempt", "seconds", "worker")
         rows = [
             (trial.number, trial.attempt, round(trial.seconds, 3), trial.worker)
             for trial in sorted(board.trials, key=lambda trial: trial.number)
         ]
-        write_text(path / "timings.csv", table_to_csv(columns, rows))
+        update_text(path / "timings.csv", table_to_csv(columns, rows))
 
     def _deliver(self, recorder: RunRecorder, processes: WarmProcesses) -> None:
         """Make `best/` from the first trial of the leaderboard, unless it is there already."""
@@ -228,7 +251,7 @@ class Session:
             raise NoTrialCompletedError(_describe_failures(board.trials))
         winner = board.scored[0]
         verdict = summarize(self._folder).verdict
-        if verdict is not None and verdict["trial"] == winner.number:
+        if verdict is not None and verdict.get("trial") == winner.number:
             return
         deliver(self._materials, winner, processes, recorder)
 
