@@ -233,6 +233,15 @@ def list_runs(
 
 
 @app.command()
+def repair(run: RunArgument = None, runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """Copy what is whole of a damaged run into a new folder, and say what was lost; the damaged one is not touched."""
+    from hptune import api
+    from hptune.console import screen
+
+    screen.show_repaired(api.repair(run, runs=runs or api.DEFAULT_RUNS), as_json=as_json)
+
+
+@app.command()
 def schema(output: OutputOption = None) -> None:
     """Print the JSON Schema of experiments, for completion and hover texts in an editor."""
     from hptune import api

@@ -33,6 +33,7 @@ from hptune.reporting.words import (
     verdict_rows,
 )
 from hptune.run.files import write_text
+from hptune.run.repair import Repaired
 from hptune.trial import Outcome, Trial
 
 _SHOWN_RANKS = 10
@@ -278,6 +279,22 @@ def show_runs(lines: Sequence[RunLine], *, as_json: bool) -> None:
         for line in lines
     ]
     out().print(table("", columns, rows, ("trials", "size")))
+
+
+def show_repaired(repaired: Repaired, *, as_json: bool) -> None:
+    """Print where the copy of a damaged run is, and what it lacks."""
+    folder = repaired.folder
+    if as_json:
+        where = None if folder is None else str(folder)
+        show_json({"schema": 1, "folder": where, "trials": repaired.trials, "lost": list(repaired.lost)})
+        return
+    if folder is None:
+        say(out(), f"nothing is damaged; {repaired.trials} trials have ended")
+        return
+    say(out(), f"copied what is whole to {folder}: {repaired.trials} trials that have ended; lost:")
+    for words in repaired.lost:
+        say(out(), f"  {words}")
+    say(out(), f"go on with: hptune search CONFIG --run {folder.name}")
 
 
 def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None:

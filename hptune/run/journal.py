@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,6 +92,42 @@ def _parse(path: Path, stream: BinaryIO) -> JournalContents:
     return JournalContents(tuple(records), start, len(line), previous)
 
 
+def salvage(path: Path) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[str, ...]]:
+    """Read what is whole in a journal, wherever it stands.
+
+    Returns:
+        The records before the first damage, the whole ones behind it in the order of their numbers, and where the
+        damage is.
+
+    Raises:
+        RunDamagedError: If it is not a plain file.
+        StorageError: If the file cannot be read.
+    """
+    before: list[Record] = []
+    whole: dict[int, Record] = {}
+    damages: list[str] = []
+    previous, start = _FIRST_PREVIOUS, 0
+    with storage_errors(path):
+        descriptor = open_plainly(path, os.O_RDONLY)
+    with storage_errors(path), os.fdopen(descriptor, "rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b"")):
+            body = line.removesuffix(b"\n")
+            with suppress(ValueError):
+                record = _decode(body)
+                whole.setdefault(record["seq"], record)
+            try:
+                if body != line or not _may_be_torn(line, is_first=not number):
+                    before += () if damages else (_parse_line(path, body, previous, number, start),)
+                    previous = _hash_line(body)
+                    if damages:
+                        _decode(body)
+            except (RunDamagedError, ValueError):
+                damages.append(f"damaged at line {number + 1}, byte {start}")
+            start += len(line)
+    behind = (record for number, record in sorted(whole.items()) if number >= len(before))
+    return tuple(before), tuple(behind) if damages else (), tuple(damages)
+
+
 def _may_be_torn(tail: bytes, *, is_first: bool) -> bool:
     """Tell whether a last line without its end is what a killed writer or a power failure leaves.
 
@@ -107,14 +143,10 @@ def _may_be_torn(tail: bytes, *, is_first: bool) -> bool:
 
 def _parse_line(path: Path, line: bytes, previous: str, number: int, offset: int) -> Record:
     try:
-        body, separator, crc = line.decode("ascii").rpartition(_CRC_FIELD)
-        if not separator or crc != f'{zlib.crc32(body.encode()):08x}"}}':
-            raise ValueError
-        record: Record = json.loads(body + "}", parse_constant=_refuse_constant)
-        is_next = record["seq"] == number and record["prev"] == previous
-    except (ValueError, KeyError, RecursionError):
+        record = _decode(line)
+    except ValueError:
         raise _damage(path, line, number, offset) from None
-    if not is_next:
+    if record["seq"] != number or record["prev"] != previous:
         where = f"{path}: line {number + 1}, byte {offset}"
         raise RunDamagedError(f"{where}: record {record['seq']} does not follow the record before it; {_CURE}")
     if number == 0 and record.get("format") not in _READABLE:
@@ -122,6 +154,24 @@ def _parse_line(path: Path, line: bytes, previous: str, number: int, offset: int
             f"{path}: expected a journal of format {FORMAT} or older, got {record.get('format')!r}; it was written by "
             f"hptune {record.get('versions', {}).get('hptune', 'of another version')}, use that version"
         )
+    return record
+
+
+def _decode(line: bytes) -> Record:
+    """Read a line that carries its own checksum.
+
+    Raises:
+        ValueError: If it is not what was written.
+    """
+    body, separator, crc = line.decode("ascii").rpartition(_CRC_FIELD)
+    if not separator or crc != f'{zlib.crc32(body.encode()):08x}"}}':
+        raise ValueError("the checksum is another one")
+    try:
+        record: Record = json.loads(body + "}", parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested deeper than any record") from None
+    if not isinstance(record.get("seq"), int) or not {"prev", "type"} <= record.keys():
+        raise ValueError("not a record")
     return record
 
 
@@ -137,6 +187,23 @@ def _damage(path: Path, line: bytes, number: int, offset: int) -> RunDamagedErro
 
 def _hash_line(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()[: len(_FIRST_PREVIOUS)]
+
+
+def _encode(sequence: int, previous: str, fields: Record) -> bytes:
+    """Write a record as a line without its end."""
+    body = json.dumps({"seq": sequence, "prev": previous, **fields}, allow_nan=False, separators=(",", ":"))[:-1]
+    return f'{body}{_CRC_FIELD}{zlib.crc32(body.encode()):08x}"}}'.encode()
+
+
+def encode_journal(records: Iterable[Record]) -> bytes:
+    """Write records as a journal of their own: numbered and chained anew, otherwise as they were."""
+    lines: list[bytes] = []
+    previous = _FIRST_PREVIOUS
+    for number, record in enumerate(records):
+        fields = {name: value for name, value in record.items() if name not in ("seq", "prev")}
+        lines.append(_encode(number, previous, fields))
+        previous = _hash_line(lines[-1])
+    return b"".join(line + b"\n" for line in lines)
 
 
 class Journal:
@@ -157,9 +224,7 @@ class Journal:
             StorageError: If the disk refuses, the file was moved away, or somebody else has written to it; the run must
                 stop, and nothing is retried, because after a failed fsync nobody knows what the disk holds.
         """
-        record = {"seq": self._sequence, "prev": self._previous, "utc": utc_now(), "type": kind, **fields}
-        body = json.dumps(record, allow_nan=False, separators=(",", ":"))[:-1]
-        line = f'{body}{_CRC_FIELD}{zlib.crc32(body.encode()):08x}"}}'.encode()
+        line = _encode(self._sequence, self._previous, {"utc": utc_now(), "type": kind, **fields})
         with storage_errors(self._path):
             status = os.stat(self._path)
             if status.st_ino != self._inode:

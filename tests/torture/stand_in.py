@@ -115,9 +115,10 @@ class SquaringTrainer:
         # The recorder has made the folder of this attempt; what goes on after a pause has the last one.
         place = sorted((self.folder.path / "trials").glob(f"{proposal.trial:04d}*"))[-1]
         curve = {"schema": 1, "epochs": [{"epoch": n + 1, "validation_accuracy": score} for n in range(epochs)]}
-        contents = {WEIGHTS: f"weights {score}", PREDICTIONS: f"predictions {score}", CURVE: json.dumps(curve)}
+        words = f"of trial {proposal.trial} with {score}"
+        contents = {WEIGHTS: f"weights {words}", PREDICTIONS: f"predictions {words}", CURVE: json.dumps(curve)}
         if with_state:
-            contents[STATE] = f"state {score}"
+            contents[STATE] = f"state {words}"
         for name, text in contents.items():
             write_text(place / name, text)
         return tuple(describe_file(place / name, self.folder.relative(place / name)) for name in contents)
