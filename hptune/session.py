@@ -20,7 +20,7 @@ from hptune.interruption import Interruption
 from hptune.leaderboard import table_to_csv
 from hptune.materials import Materials
 from hptune.reporting.summary import Summary, history_table, leaderboard_of, summarize
-from hptune.run.files import remove_folder, update_text, write_file, write_text
+from hptune.run.files import holds_text, remove_folder, write_file, write_text
 from hptune.run.folder import RunFolder
 from hptune.run.journal import FORMAT, Journal, open_journal
 from hptune.run.log import LOGGER, log_to
@@ -230,18 +230,22 @@ class Session:
             self._interruption.check()
 
     def _write_tables(self) -> None:
-        """Derive the files for people and scripts from what is on record."""
+        """Derive the files for people and scripts from what is on record, where they are not there yet."""
         path = self._folder.path
         board = leaderboard_of(self._folder.read())
-        update_text(path / "leaderboard.csv", board.to_csv())
-        update_text(path / "leaderboard.json", board.to_json())
-        update_text(path / "history.csv", table_to_csv(*history_table(self._folder, board.trials)))
-        columns = ("trial", "attempt", "seconds", "worker")
         rows = [
             (trial.number, trial.attempt, round(trial.seconds, 3), trial.worker)
             for trial in sorted(board.trials, key=lambda trial: trial.number)
         ]
-        update_text(path / "timings.csv", table_to_csv(columns, rows))
+        timings = table_to_csv(("trial", "attempt", "seconds", "worker"), rows)
+        others = (path / "leaderboard.csv", path / "leaderboard.json", path / "history.csv")
+        # It is written last and differs with every trial: the others need not be made from thousands of curves again.
+        if holds_text(path / "timings.csv", timings) and all(other.is_file() for other in others):
+            return
+        texts = (board.to_csv(), board.to_json(), table_to_csv(*history_table(self._folder, board.trials)))
+        for other, text in zip(others, texts, strict=True):
+            write_text(other, text)
+        write_text(path / "timings.csv", timings)
 
     def _deliver(self, recorder: RunRecorder, processes: WarmProcesses) -> None:
         """Make `best/` from the first trial of the leaderboard, unless it is there already."""

@@ -16,7 +16,7 @@ from hptune.leaderboard import rank
 from hptune.objective import Objective
 from hptune.reporting.markdown import to_markdown
 from hptune.reporting.summary import Summary
-from hptune.run.journal import open_journal
+from hptune.run.journal import encode_journal, open_journal, read_journal
 from hptune.trial import Outcome, Proposal, Trial
 from hptune.tuner import Plan
 
@@ -141,16 +141,22 @@ def test_another_backend_is_refused() -> None:
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
-    with open_journal(make_run(tmp_path) / "journal.jsonl") as (journal, _):
-        for number in range(3000):
-            journal.append("propose", trial=number, values={"model.units": number}, seed=1, told=0, until=None)
-            journal.append("end", **END | {"trial": number})
+    path = make_run(tmp_path) / "journal.jsonl"
+    records = list(read_journal(path).records)
+    for number in range(3000):
+        proposal = {"trial": number, "values": {"model.units": number}, "seed": 1, "told": 0, "until": None}
+        records += [{"type": "propose", **proposal}, {"type": "end", **END, "trial": number}]
+    path.write_bytes(encode_journal(records))
 
     done = subprocess.run(
-        f"{HPTUNE} report --format csv | head -1", shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        ["bash", "-o", "pipefail", "-c", f"{HPTUNE} report --format csv | head -1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
-    assert (done.stdout[:10], done.stderr) == ("rank,trial", "")
+    assert (done.returncode, done.stdout[:10], done.stderr) == (0, "rank,trial", "")
 
 
 END = {

@@ -7,12 +7,13 @@ a pipe on which one waits for ever) is neither read nor written: `RunDamagedErro
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,10 +30,20 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        what = (error.strerror or str(error)).lower() + _describe_room(path, error)
         raise StorageError(
-            f"{path}: {(error.strerror or str(error)).lower()}; nothing announced is lost, "
-            "make room or access and run the same command again"
+            f"{path}: {what}; nothing announced is lost, make room or access and run the same command again"
         ) from error
+
+
+def _describe_room(path: Path, error: OSError) -> str:
+    """Say how much is free where that is what was missing."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    try:
+        return f" ({shutil.disk_usage(path.parent).free} bytes are free)"
+    except OSError:
+        return ""
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -58,12 +69,12 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, lambda stream: stream.write(text.encode()))
 
 
-def update_text(path: Path, text: str) -> None:
-    """Let a file hold a text, touching it only where it does not."""
-    with suppress(FileNotFoundError):
-        if read_file(path) == text.encode():
-            return
-    write_text(path, text)
+def holds_text(path: Path, text: str) -> bool:
+    """Tell whether a file is there and holds a text."""
+    try:
+        return read_file(path) == text.encode()
+    except FileNotFoundError:
+        return False
 
 
 def read_file(path: Path) -> bytes:
