@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from types import TracebackType
@@ -121,13 +122,17 @@ def wait_for(happened: Callable[[], bool], timeout_s: float = LONGEST_S) -> None
 
 def _serve(address: str) -> None:
     """Fork a keeper for each connection, until standard input is closed."""
-    import stand_in  # noqa: F401 - imported for the forks
+    import misfortunes  # noqa: F401 - imported for the forks
 
     from hptune.quiet import quiet_errors
 
     with quiet_errors():
-        for name in ("random", "grid", "bayesian", "hyperband"):
-            __import__(f"hptune.strategies.{name}")
+        for name in ("strategies.random", "strategies.grid", "strategies.bayesian", "strategies.hyperband", "cli"):
+            import_module(f"hptune.{name}")
+        for name in ("screen", "progress"):
+            import_module(f"hptune.console.{name}")
+    # A fork whose files may not grow would leave half a compiled module.
+    sys.dont_write_bytecode = True
     # Keepers are nobody's concern once they have ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:

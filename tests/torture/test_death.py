@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import KILLS, DeadError, Fault, FaultyDisk, Kind, die_in_earnest
+from faults import KILLS, DeadError, Fault, FaultyDisk, Kind
 from invariants import announced_trials, check_announced, check_clean, read_everything, results_of, snapshot
+from misfortunes import crash_the_first, search, search_with_one_kill
 from nursery import Nursery, wait_for
 from stand_in import Bench, make_bench, write_experiment
 
 from hptune.errors import StorageError
 from hptune.run.journal import read_journal
 from hptune.run.records import replay
-from hptune.trial import Outcome, Proposal
+from hptune.trial import Outcome
 
 pytestmark = pytest.mark.tensorflow
 
@@ -216,17 +217,6 @@ def test_a19_a_power_failure_at_every_operation(
     assert tally.equal == tally.faults
 
 
-def search_with_one_kill(folder: str, strategy: str, at: int, kind: Kind) -> None:
-    """Search in a process of its own that is killed in earnest at an operation."""
-    bench = make_bench(Path(folder), strategy)
-    with FaultyDisk(bench.folder, Fault(at, kind), die=die_in_earnest).installed():
-        bench.search()
-
-
-def search(folder: str, strategy: str) -> None:
-    make_bench(Path(folder), strategy).search()
-
-
 def test_a06_a_true_sigkill_leaves_what_a_simulated_one_leaves(
     undisturbed: Callable[[str], Undisturbed], nursery: Nursery, ram: Path, tally: Tally
 ) -> None:
@@ -417,10 +407,6 @@ def test_a13_a_trial_that_kills_its_worker_is_given_up_after_its_attempts_and_th
     assert of_first == [("start", 1), ("end", 1), ("start", 2), ("end", 2)]
     outcomes = {trial.number: trial.outcome for trial in read_everything(bench.run).leaderboard.trials}
     assert outcomes == {0: Outcome.CRASHED} | dict.fromkeys(range(1, 5), Outcome.COMPLETED)
-
-
-def crash_the_first(proposal: Proposal, attempt: int) -> Outcome:
-    return Outcome.CRASHED if proposal.trial == 0 else Outcome.COMPLETED
 
 
 def test_a20_a_process_that_has_inherited_the_number_of_a_dead_writer_holds_nothing(
