@@ -20,7 +20,7 @@ from rich.text import Text
 from hptune.api import Evaluation, Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
-from hptune.reporting.machine import to_json, trial_record
+from hptune.reporting.machine import to_csv, to_json, trial_record
 from hptune.reporting.markdown import to_markdown
 from hptune.reporting.overview import RunLine
 from hptune.reporting.summary import Summary
@@ -223,7 +223,7 @@ def show_report(summary: Summary, form: str, output: Path | None) -> None:
         case "json":
             _write(to_json(summary), output)
         case "csv":
-            _write(summary.leaderboard.to_csv(), output)
+            _write(to_csv(summary), output)
         case _:
             raise UsageError(f"--format: expected terminal, markdown, json or csv, got {form!a}")
 
