@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import resource
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -39,6 +41,29 @@ def crash_the_first(proposal: Proposal, attempt: int) -> Outcome:
 def slowly(proposal: Proposal, attempt: int) -> Outcome:
     time.sleep(0.3)
     return Outcome.COMPLETED
+
+
+def stumble(proposal: Proposal, attempt: int) -> Outcome:
+    if proposal.trial == 2:
+        raise KeyError("a fault of ours")
+    return Outcome.COMPLETED
+
+
+def diverge(proposal: Proposal, attempt: int) -> Outcome:
+    return Outcome.DIVERGED if proposal.trial % 2 else Outcome.INFEASIBLE
+
+
+def three_fail_in_a_row(proposal: Proposal, attempt: int) -> Outcome:
+    return Outcome.DIVERGED if proposal.trial < 3 else Outcome.COMPLETED
+
+
+def other_versions() -> None:
+    """Be another version of a package on another processor."""
+    import hptune.session
+
+    versions = hptune.session.describe_versions() | {"numpy": "9.9.9"}
+    hptune.session.describe_versions = lambda: versions
+    hptune.session.describe_processor = lambda: "another processor"
 
 
 def for_ever(proposal: Proposal, attempt: int) -> Outcome:
@@ -109,3 +134,36 @@ def try_every_weights_file(folder: str, output: str) -> None:
 
 def limit_descriptors(count: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+
+# What none of the commands that read has to do.
+NEVER = ("os.exec", "os.posix_spawn", "os.system", "pickle.find_class", "socket.connect", "subprocess.Popen")
+CODE = (".py", ".pyc", ".pkl", ".pickle", ".dill", ".pth", ".joblib", ".h5", ".keras")
+
+
+def watch_for_code(folder: str, report: str) -> None:
+    """Write down everything that could run code from a folder, and whatever nothing that reads has to do at all."""
+
+    def see(event: str, arguments: tuple[object, ...]) -> None:
+        if event in NEVER:
+            note(event, arguments)
+        elif event in ("exec", "compile"):
+            name = getattr(arguments[0], "co_filename", "") if event == "exec" else arguments[1]
+            if str(name).startswith(folder):
+                note(event, arguments)
+        elif event == "open" and str(arguments[0]).startswith(folder) and str(arguments[0]).endswith(CODE):
+            note(event, arguments)
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        with os.fdopen(os.open(report, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as stream:
+            stream.write(f"{event}: {arguments!r}\n"[:300])
+
+    sys.addaudithook(see)
+
+
+def watch_and_sin(folder: str, report: str) -> None:
+    """Do what the watch must see: run code of the folder, open what holds code, and start a process."""
+    watch_for_code(folder, report)
+    path = Path(folder) / "sitecustomize.py"
+    exec(compile(path.read_text(), str(path), "exec"), {})
+    pickle.loads((Path(folder) / "tuner.pkl").read_bytes())
