@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from hptune.data.arrays import open_arrays
+from hptune.errors import DataError
 from hptune.metrics import compute_metrics, missing_metric, reported_metrics
 from hptune.models.blocks import Inputs
 from hptune.models.catalogue import build_model
@@ -217,7 +218,7 @@ class _Watch(keras.callbacks.Callback):
         scores = {name: self._score(name, values) for name, values in predictions.items()}
         metric = self._job.objective.metric
         if metric not in scores["validation"]:
-            raise ValueError(missing_metric(scores["validation"], metric))
+            raise DataError(missing_metric(scores["validation"], metric))
         score = scores["validation"][metric]
         if not (math.isfinite(score) and math.isfinite(trained_loss)):
             return self._stop(f"epoch {number}: the loss is {trained_loss}, {metric} is {score}")

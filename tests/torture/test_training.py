@@ -21,6 +21,8 @@ from hptune.run.journal import read_journal
 
 pytestmark = pytest.mark.tensorflow
 
+HPTUNE = str(Path(sys.executable).with_name("hptune"))
+
 
 @pytest.fixture
 def bench(ram: Path) -> Bench:
@@ -100,6 +102,27 @@ def test_h12_going_on_with_other_versions_or_on_another_processor_is_told_and_lo
     assert told[0] in bench.run.log.read_text()
 
 
+def test_h07_g05_validation_rows_that_cannot_give_every_metric_are_refused_before_training(
+    tmp_path: Path,
+) -> None:
+    rows = [f"{n},{'ab'[n % 2]},train\n{n},a,validation\n{n},{'ab'[n % 2]},test\n" for n in range(20)]
+    (tmp_path / "table.csv").write_text("x,y,part\n" + "".join(rows))
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ndata: {source: table.csv, target: y, split: {column: part}}\n"
+        "objective: {metric: roc_auc, direction: max}\nstrategy: {name: random}\nbudget: {max_trials: 3}\n"
+        "training: {epochs: 2}\n"
+    )
+
+    done = subprocess.run([HPTUNE, "search", "x.yaml"], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+
+    assert done.returncode == 2, done.stderr
+    check_message(
+        done.stderr,
+        'error: data.split: expected every class among the validation rows, got none of "b"; leave rows of so rare a '
+        "class out, give each part a file of its own, or change data.split.seed\n",
+    )
+
+
 TOO_LARGE = """\
 name: large
 data: {source: table.csv, target: y}
@@ -116,10 +139,9 @@ training: {epochs: 2}
 def test_a14_a_trial_that_finds_no_memory_is_out_of_memory_and_the_next_one_runs(bench: Bench) -> None:
     (bench.folder / "large.yaml").write_text(TOO_LARGE)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    hptune = Path(sys.executable).with_name("hptune")
 
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -v 12000000; {hptune} search large.yaml --workers 1"],
+        ["bash", "-c", f"ulimit -v 12000000; {HPTUNE} search large.yaml --workers 1"],
         cwd=bench.folder,
         env=environment,
         capture_output=True,
