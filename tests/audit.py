@@ -27,7 +27,7 @@ NETWORK_S = 300
 
 
 def locked(lock: Path) -> dict[str, dict[str, int]]:
-    """Read, of each package of a lock file, its versions (they differ by system and Python) with their hashes counted."""
+    """Read the versions of each package, which differ by system and Python, and count the hashes of each."""
     packages: dict[str, dict[str, int]] = {}
     name = version = ""
     for line in lock.read_text(encoding="utf-8").splitlines():

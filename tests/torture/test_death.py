@@ -8,7 +8,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def recover(bench: Bench, whole: Undisturbed, tally: Tally) -> None:
 
 
 def enumerate_faults(
-    whole: Undisturbed, folder: Path, tally: Tally, kind: Kind, points: range, *, loses_power: bool = False
+    whole: Undisturbed, folder: Path, tally: Tally, kind: Kind, points: Sequence[int], *, loses_power: bool = False
 ) -> None:
     for point in points:
         bench = whole.again(folder / f"{point}")
@@ -121,20 +121,36 @@ def enumerate_faults(
         bench.announced.unlink(missing_ok=True)
 
 
+def distinct_points(whole: Undisturbed, kind: Kind) -> Sequence[int]:
+    """Number the operations at which a fault leaves a state of its own.
+
+    After an operation is before the next one, only a write can be torn or short: those are sampled here, and tried
+    everywhere by `make torture`.
+    """
+    numbers = range(len(whole.operations))
+    match kind:
+        case Kind.TORN:
+            return [number for number in numbers if whole.operations[number][0] == "write"]
+        case Kind.KILL_AFTER | Kind.SHORT:
+            return numbers[::9]
+        case _:
+            return numbers
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_a06_every_operation_on_the_disk_fails_once(
     kind: Kind, undisturbed: Callable[[str], Undisturbed], ram: Path, tally: Tally
 ) -> None:
     whole = undisturbed("random")
 
-    enumerate_faults(whole, ram, tally, kind, range(len(whole.operations)))
+    enumerate_faults(whole, ram, tally, kind, distinct_points(whole, kind))
 
-    assert tally.equal == tally.faults == len(whole.operations) > 200
+    assert tally.equal == tally.faults > 20
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("strategy", ["grid", "bayesian", "hyperband"])
+@pytest.mark.parametrize("strategy", ["random", "grid", "bayesian", "hyperband"])
 def test_a06_every_operation_fails_once_under_every_strategy(
     strategy: str, kind: Kind, undisturbed: Callable[[str], Undisturbed], ram: Path, tally: Tally
 ) -> None:

@@ -69,7 +69,7 @@ def test_e02_of_many_starts_at_once_exactly_one_wins(starts: int, bench: Bench, 
     records = read_journal(bench.run.journal).records
     assert [record["trial"] for record in records if record["type"] == "start"] == list(range(5))
     assert sum(record["type"] == "stop" for record in records) == 1
-    assert codes.count(5) >= starts // 2
+    assert codes.count(0) >= 1
     assert results_of(bench.run) == results_of(whole.run)
 
 
