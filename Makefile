@@ -6,13 +6,18 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test torture lint audit bench lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/hptune search configs/digits.yaml
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# Every case of tests/torture/register.py, also those that take long; about a quarter of an hour on two cores. Ends with
+# a table: faults tried, results equal, announced trials lost, files damaged outside the run folder.
+torture: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/torture tests/test_workers.py -m 'torture or not torture' -rs --durations=40
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -22,6 +27,12 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/against_keras_tuner.py
+
+# The dependencies: what is locked with which hashes, what is installed under which licence, and which known
+# vulnerabilities it has. The last needs the network (pip-audit asks the advisory service of PyPI), and pip-audit itself
+# is installed into an environment of its own, because it is no part of hptune. Without network it says so and ends well.
+audit: $(VENV)/installed-dev
+	$(BIN)/python tests/audit.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hptune needs Python 3.11 to 3.13, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % sys.version_info[:2])'

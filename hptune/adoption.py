@@ -46,7 +46,7 @@ def step_aside(folder: RunFolder, ground: Groundwork) -> Mapping[str, Any] | Non
     """
     if folder.exists():
         with open_journal(folder.journal) as (_, contents):
-            history = replay(contents.records)
+            history = replay(contents.records, folder.journal)
         if not find_changes(history, ground):
             return None
         aside = folder.move_aside()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from hptune.groundwork import Groundwork
     from hptune.reporting.overview import RunLine
+    from hptune.run.repair import Repaired
     from hptune.training.workers import WarmProcesses
 
 DEFAULT_RUNS = Path("runs")
@@ -294,6 +295,25 @@ def _find_artifact(source: str | Path | None, runs: Path) -> Path:
     look = folder.read().look_at(folder.relative(path))
     # Without test rows nobody looked, and nothing but the file itself vouches for it.
     return path if look is None else folder.verified(StoredFile(**look["artifact"]))
+
+
+def repair(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS) -> Repaired:
+    """Copy what is whole of a damaged run into a new folder beside it, which goes on like any run.
+
+    Args:
+        run: Folder or name; the latest by default.
+        runs: Where names are looked up.
+
+    Returns:
+        Where the copy is, and what was lost; no folder where nothing is damaged.
+
+    Raises:
+        UsageError: If there is no such run.
+        RunDamagedError: If not even its first record can be read.
+    """
+    from hptune.run.repair import repair as repair_run
+
+    return repair_run(find_run(run, Path(runs)))
 
 
 def runs(folder: str | Path = DEFAULT_RUNS) -> list[RunLine]:

@@ -30,6 +30,7 @@ from hptune.training.job import Job, Member
 _PREDICT_ROWS = 1024
 # The largest difference between the artifact and the training pipeline, relative to values above 1.
 PARITY_TOLERANCE = 1e-5
+_SHOWN_ERROR = 200
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -102,14 +103,27 @@ def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, st
 
     Returns:
         (rows, classes) probabilities, or (rows,) values in the original unit.
+
+    Raises:
+        ArtifactError: If Keras refuses the file: it is damaged, or it would run code.
     """
-    model = keras.models.load_model(path, compile=False, safe_mode=True)
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, MemoryError, zipfile.BadZipFile) as error:
+        raise ArtifactError(
+            f"{path}: expected a model that Keras opens in safe mode, got {type(error).__name__}: "
+            f"{_first_line(error)}; it is damaged, or was not written by hptune"
+        ) from None
     parts = [
         np.asarray(model(_raw_tensors(rows.slice(first, _PREDICT_ROWS), columns), training=False))
         for first in range(0, max(rows.height, 1), _PREDICT_ROWS)
     ]
     predictions = np.concatenate(parts)
     return predictions[:, 0] if predictions.shape[1] == 1 else predictions
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no further word")[:_SHOWN_ERROR]
 
 
 def _raw_tensors(rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:

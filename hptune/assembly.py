@@ -16,7 +16,7 @@ import polars as pl
 
 from hptune.description import Description
 from hptune.materials import Materials
-from hptune.run.files import storage_errors, write_file
+from hptune.run.files import make_folder, write_file
 from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
 from hptune.training.job import Member
 from hptune.training.workers import WarmProcesses
@@ -45,8 +45,7 @@ def assemble(
         RunDamagedError: If weights or predictions are not what was recorded.
     """
     run = materials.folder
-    with storage_errors(folder):
-        folder.mkdir(exist_ok=True)
+    make_folder(folder)
     parts = [_member(materials, trial, share) for trial, share in members]
     model, output = folder / MODEL, folder / OUTPUT
     processes.call(_build, parts, model, materials.about, output=output)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -237,6 +238,15 @@ def list_runs(
 
 
 @app.command()
+def repair(run: RunArgument = None, runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """Copy what is whole of a damaged run into a new folder, and say what was lost; the damaged one is not touched."""
+    from hptune import api
+    from hptune.console import screen
+
+    screen.show_repaired(api.repair(run, runs=runs or api.DEFAULT_RUNS), as_json=as_json)
+
+
+@app.command()
 def schema(output: OutputOption = None) -> None:
     """Print the JSON Schema of experiments, for completion and hover texts in an editor."""
     from hptune import api
@@ -277,19 +287,25 @@ def main() -> None:
     try:
         app()
     except HptuneError as error:
-        from hptune.console import screen
-
-        screen.show_error(error)
-        sys.exit(error.exit_code)
+        _tell(error)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader has seen enough: `hptune report | head -1`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as end:
+        # The reader has seen enough: `hptune report | head -1`; click would call it a failure.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the last place where a fault of ours can become one line
-        from hptune.console import screen
         from hptune.run.log import save_traceback
 
-        screen.show_error(save_traceback(error))
-        sys.exit(1)
+        _tell(save_traceback(error))
+
+
+def _tell(error: HptuneError) -> NoReturn:
+    """Print an error, where anybody is left to read it, and end with its code."""
+    from hptune.console import screen
+
+    with suppress(OSError):
+        screen.show_error(error)
+    sys.exit(error.exit_code)

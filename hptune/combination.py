@@ -53,8 +53,9 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
         UsageError: If the search has not delivered its best model yet, or the data is gone.
         ChangedError: If the data is not what the search began with.
     """
+    folder.refuse_links()
     with log_to(folder.log), open_journal(folder.journal) as (journal, contents):
-        history = replay(contents.records)
+        history = replay(contents.records, folder.journal)
         ground = revisit(folder, history, wish.data_folder)
         materials = Materials(ground, folder)
         candidates = _candidates(folder, history)

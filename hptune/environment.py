@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from hptune import __version__
@@ -22,6 +23,16 @@ def describe_versions() -> dict[str, str]:
     }
 
 
+def describe_processor() -> str:
+    """Name the type of processor, whose arithmetic numbers depend on in their last digits."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, "") or platform.processor() or platform.machine()
+
+
 def describe_environment() -> dict[str, Any]:
     """Describe versions, machine and command."""
     return {
@@ -29,6 +40,7 @@ def describe_environment() -> dict[str, Any]:
         "versions": describe_versions(),
         "system": platform.platform(),
         "machine": platform.machine(),
+        "processor": describe_processor(),
         "cores": count_cores(),
         "command": sys.argv,
     }

@@ -192,5 +192,8 @@ def _average_precision(truth: npt.NDArray[np.bool_], score: Floats) -> float:
 
 
 def missing_metric(scores: Mapping[str, float], metric: str) -> str:
-    """Say why a metric is not among the scores."""
-    return f"{metric} is not defined for these validation rows: a class is absent; got {', '.join(scores)}"
+    """Say why a metric is not among the scores, and what can be done."""
+    return (
+        f"objective.metric: {metric} is not defined for these validation rows, in which a class is absent; "
+        f"give them rows of every class, or choose one of {', '.join(scores)}"
+    )

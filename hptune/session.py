@@ -6,21 +6,22 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from hptune.adoption import complete_adoption, describe_adoption, find_changes
 from hptune.changes import describe_changes
 from hptune.clock import Clock
-from hptune.environment import describe_environment, describe_versions
-from hptune.errors import ChangedError, NoTrialCompletedError
+from hptune.environment import describe_environment, describe_processor, describe_versions
+from hptune.errors import ChangedError, HptuneError, NoTrialCompletedError
 from hptune.facts import describe_brackets, describe_plan
 from hptune.groundwork import Groundwork
 from hptune.interruption import Interruption
 from hptune.leaderboard import table_to_csv
 from hptune.materials import Materials
 from hptune.reporting.summary import Summary, history_table, leaderboard_of, summarize
-from hptune.run.files import remove_folder, write_file, write_text
+from hptune.run.files import holds_text, remove_folder, write_file, write_text
 from hptune.run.folder import RunFolder
 from hptune.run.journal import FORMAT, Journal, open_journal
 from hptune.run.log import LOGGER, log_to
@@ -72,6 +73,8 @@ class Session:
         self._interruption = interruption
         self._adopted = adopted
         self._materials = Materials(ground, folder)
+        # What the user should know of earlier sessions.
+        self._notes: list[str] = []
         budget = ground.experiment.budget
         # Hyperband's plan keeps to the number of trials by itself.
         max_trials = None if ground.brackets else budget.max_trials
@@ -90,23 +93,28 @@ class Session:
             NoTrialCompletedError: If every trial failed.
             InterruptedSearchError: If a signal asked to stop; everything finished is on record.
         """
+        is_new = not self._folder.path.exists()
         self._folder.create()
         with log_to(self._folder.log), open_journal(self._folder.journal) as (journal, contents):
-            history = replay(contents.records)
+            history = replay(contents.records, self._folder.journal)
             if history.header:
                 self._refuse_changes(history)
             else:
                 self._begin(journal)
                 history = self._folder.read()
+                if not is_new:
+                    self._notes.append("an earlier session ended before it had recorded anything; the run begins anew")
             if complete_adoption(self._folder, journal, history, self._ground):
                 history = self._folder.read()
             clock = Clock(history.active, self._ground.experiment.budget.max_seconds)
             recorder = self._recorder(journal, history, clock)
             if contents.torn_bytes:
-                LOGGER.warning("cut %d bytes of a record that was never finished", contents.torn_bytes)
+                self._notes.append(f"cut {contents.torn_bytes} bytes of a record that was never finished")
             self._folder.collect_garbage(history)
             if not self._is_finished(history):
                 self._train(history, recorder, clock, processes, observe)
+            # Also where a session was killed after its last record.
+            self._write_tables()
             self._deliver(recorder, processes)
             remove_folder(self._folder.arrays)
         return summarize(self._folder)
@@ -141,6 +149,7 @@ class Session:
             data=data,
             folder=str(ground.loaded.path.parent.absolute()),
             versions=versions,
+            processor=describe_processor(),
             seed=seed,
             engine=ground.space.constants["training.engine"],
             task=ground.dataset.task,
@@ -162,11 +171,19 @@ class Session:
                 f"run {self._folder.name} began with another experiment or other data:\n  " + "\n  ".join(changes), cure
             )
 
-    def _warn_of_versions(self, history: History) -> None:
+    def _note_other_ground(self, history: History) -> None:
         """Say where equality with an undisturbed search can no longer be promised."""
-        changes = describe_changes(history.header["versions"], describe_versions()) if history.header else []
+        header = history.header
+        if not header:
+            return
+        changes = describe_changes(header["versions"], describe_versions())
+        # Runs of older versions did not say.
+        changes += describe_changes({"processor": header.get("processor")}, {"processor": describe_processor()})
         if changes:
-            LOGGER.warning("versions changed, so results may differ from an undisturbed search: %s", "; ".join(changes))
+            self._notes.append(
+                f"the run began on other ground, so its results may differ from an undisturbed search's: "
+                f"{'; '.join(changes)}"
+            )
 
     def _is_finished(self, history: History) -> bool:
         """Tell whether nothing is left to train; a larger budget extends a run."""
@@ -194,7 +211,9 @@ class Session:
     ) -> None:
         ground = self._ground
         LOGGER.info("search with %d workers, %d trials on record", self._workers, len(history.ends))
-        self._warn_of_versions(history)
+        self._note_other_ground(history)
+        for note in self._notes:
+            LOGGER.warning("%s", note)
         self._materials.write_arrays()
         spec = ground.experiment.strategy
         task = Task(
@@ -223,7 +242,14 @@ class Session:
             lookahead=_LOOKAHEAD if is_counted else _SHORT_LOOKAHEAD,
         )
         plan = Plan(
-            "\n".join([*describe_adoption(history.header), describe_plan(ground), *describe_brackets(ground.brackets)]),
+            "\n".join(
+                [
+                    *self._notes,
+                    *describe_adoption(history.header),
+                    describe_plan(ground),
+                    *describe_brackets(ground.brackets),
+                ]
+            ),
             ground.planned_trials,
             ground.planned_epochs,
             budget.max_seconds,
@@ -235,25 +261,33 @@ class Session:
             ):
                 tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past)
                 reason = tuner.run(trainer, is_stopping, clock.is_used_up)
-        finally:
-            self._write_tables()
+        except BaseException:
+            # What failed first is what the user must hear of, not that the tables cannot be written either.
+            with suppress(HptuneError):
+                self._write_tables()
+            raise
         recorder.clear()
         if reason == INTERRUPTED:
+            self._write_tables()
             self._interruption.check()
 
     def _write_tables(self) -> None:
-        """Derive the files for people and scripts from what is on record."""
+        """Derive the files for people and scripts from what is on record, where they are not there yet."""
         path = self._folder.path
         board = leaderboard_of(self._folder.read())
-        write_text(path / "leaderboard.csv", board.to_csv())
-        write_text(path / "leaderboard.json", board.to_json())
-        write_text(path / "history.csv", table_to_csv(*history_table(self._folder, board.trials)))
-        columns = ("trial", "attempt", "seconds", "worker")
         rows = [
             (trial.number, trial.attempt, round(trial.seconds, 3), trial.worker)
             for trial in sorted(board.trials, key=lambda trial: trial.number)
         ]
-        write_text(path / "timings.csv", table_to_csv(columns, rows))
+        timings = table_to_csv(("trial", "attempt", "seconds", "worker"), rows)
+        others = (path / "leaderboard.csv", path / "leaderboard.json", path / "history.csv")
+        # It is written last and differs with every trial: the others need not be made from thousands of curves again.
+        if holds_text(path / "timings.csv", timings) and all(other.is_file() for other in others):
+            return
+        texts = (board.to_csv(), board.to_json(), table_to_csv(*history_table(self._folder, board.trials)))
+        for other, text in zip(others, texts, strict=True):
+            write_text(other, text)
+        write_text(path / "timings.csv", timings)
 
     def _deliver(self, recorder: RunRecorder, processes: WarmProcesses) -> None:
         """Make `best/` from the first trial of the leaderboard, unless it is there already."""
@@ -263,7 +297,7 @@ class Session:
             raise NoTrialCompletedError(_describe_failures(board.trials))
         winner = board.scored[0]
         verdict = summarize(self._folder).verdict
-        if verdict is not None and verdict["trial"] == winner.number:
+        if verdict is not None and verdict.get("trial") == winner.number:
             return
         deliver(self._materials, winner, processes, recorder)
 

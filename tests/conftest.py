@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,3 +49,40 @@ def ground(tmp_path: Path) -> Callable[..., Groundwork]:
         return lay_groundwork(config)
 
     return lay
+
+
+@pytest.fixture
+def ram(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where the system has one: there a sync takes no time."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="hptune-test-", dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[object]:
+    """Forks of a process that has imported keras_tuner; for the tests in torture/."""
+    from nursery import Nursery
+
+    with Nursery() as made:
+        yield made
+
+
+COUNTS = ("faults tried", "results equal", "announced trials kept", "announced trials lost", "files damaged outside")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Sum up what the tests in torture/ have counted."""
+    totals: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            totals.update(
+                dict(getattr(report, "user_properties", ())) if getattr(report, "when", "") == "teardown" else {}
+            )
+    if totals["faults tried"]:
+        terminalreporter.section("torture")
+        for name in COUNTS:
+            terminalreporter.write_line(f"{name:<24}{totals[name]:>8}")

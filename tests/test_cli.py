@@ -144,10 +144,14 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     make_run(tmp_path / "runs" / "x", [0.5] * 2000)
 
     done = subprocess.run(
-        f"{HPTUNE} report --format csv | head -1", shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        ["bash", "-o", "pipefail", "-c", f"{HPTUNE} report --format csv | head -1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
-    assert (done.stdout[:10], done.stderr) == ("rank,trial", "")
+    assert (done.returncode, done.stdout[:10], done.stderr) == (0, "rank,trial", "")
 
 
 def summary(name: str = "x", dimension: str = "model.units", message: str = "") -> Summary:

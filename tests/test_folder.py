@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,25 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_names_that_could_leave_the_folder_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="expected 1 to 64 letters"):
         check_run_name(name)
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "Com1", "lpt9.txt", "aux.1"])
+def test_names_of_devices_are_refused(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_run_name(name)
+
+    assert str(caught.value) == (
+        f"--run: expected a name that is free on every system, got {name!a}, a device on Windows"
+    )
+
+
+def test_a_path_that_leaves_no_room_for_the_files_of_a_run_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 200 + "/") / ("y" * 200) / ("z" * 200) / ("w" * 200) / ("v" * 200)
+
+    with pytest.raises(UsageError) as caught:
+        RunFolder(path)
+
+    assert str(caught.value) == f"{path}: expected a path of at most 900 bytes; choose another --runs folder"
 
 
 def test_ordinary_names_are_taken() -> None:
@@ -146,8 +166,9 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         write_file(path, fail)
 
-    assert str(caught.value) == (
-        f"{path}: no space left on device; nothing announced is lost, "
-        "make room or access and run the same command again"
+    assert re.fullmatch(
+        rf"{path}: no space left on device \(\d+ bytes are free\); nothing announced is lost, "
+        "make room or access and run the same command again",
+        str(caught.value),
     )
     assert path.read_text() == "old"

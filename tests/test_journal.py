@@ -97,8 +97,8 @@ def test_garbage_with_a_line_end_is_named_with_its_place(journal: Path) -> None:
         read_journal(journal)
 
     assert str(caught.value) == (
-        f"{journal}: line 4, byte {size}: damaged record; nothing before it is lost, restore the folder from a copy "
-        "or begin another run with --fresh"
+        f"{journal}: line 4, byte {size}: the mark of a merge conflict; nothing before it is lost, copy what is "
+        "whole with hptune repair, or begin another run with --fresh"
     )
 
 
@@ -154,7 +154,7 @@ def test_links_are_refused(journal: Path, tmp_path: Path) -> None:
     with pytest.raises(RunDamagedError, match="expected a regular file with one name"):
         read_journal(journal)
     (tmp_path / "soft.jsonl").symlink_to(journal)
-    with pytest.raises(StorageError):
+    with pytest.raises(RunDamagedError, match="expected a regular file with one name"):
         read_journal(tmp_path / "soft.jsonl")
 
 

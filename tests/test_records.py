@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hptune.errors import RunDamagedError
 from hptune.run.records import decode_proposal, decode_trial, encode_proposal, encode_trial, replay
 from hptune.trial import Outcome, Proposal, StoredFile, Trial
 
@@ -19,7 +23,15 @@ proposals = st.builds(
     told=st.integers(0, 99),
     until=st.none() | st.integers(1, 99),
 )
+
+
+def with_type(fields: dict) -> dict:
+    kinds = ("header", "propose", "start", "pause", "end", "test_look", "stop", "of tomorrow")
+    return {**fields, "type": kinds[len(json.dumps(fields)) % len(kinds)], "trial": 0}
+
+
 scores = st.floats(allow_nan=False, allow_infinity=False)
+names = st.builds("trials/{:04d}/{}".format, st.integers(0, 99_999), st.sampled_from(["weights.npz", "curve.json"]))
 trials = st.builds(
     Trial,
     proposal=proposals,
@@ -31,7 +43,7 @@ trials = st.builds(
     epochs=st.integers(0, 99),
     weights=st.none() | st.integers(0, 10**9),
     engine=st.sampled_from(["", "keras"]),
-    files=st.lists(st.builds(StoredFile, st.text(), st.integers(0), st.text())).map(tuple),
+    files=st.lists(st.builds(StoredFile, names, st.integers(0), st.text())).map(tuple),
     message=st.text(),
     seconds=st.integers(0, 10**6).map(lambda milliseconds: milliseconds / 1000),
     worker=st.integers(0, 64),
@@ -90,10 +102,10 @@ def test_interrupted_trials_and_crashes_with_attempts_left_are_not_finished() ->
 
 
 def test_a_search_that_goes_on_is_not_stopped() -> None:
-    stopped = [*records_of(), record("stop", reason="interrupted")]
+    stopped = [*records_of(Trial(Proposal(0, {}, 1), Outcome.INTERRUPTED)), record("stop", reason="interrupted")]
 
     assert replay(stopped).stop is not None
-    assert replay([*stopped, record("start", trial=0, attempt=1)]).stop is None
+    assert replay([*stopped, record("start", trial=0, attempt=2)]).stop is None
 
 
 def test_a_trial_that_paused_goes_on_from_there() -> None:
@@ -134,6 +146,35 @@ def test_an_end_that_no_training_came_to_is_not_told_again() -> None:
 
 
 def test_active_time_is_that_of_the_last_record_that_tells() -> None:
-    records = [record("header"), record("stop", reason="x", active=7.5), record("test_look")]
+    records = [record("header"), record("stop", reason="x", active=7.5), record("stop", reason="y")]
 
     assert replay(records).active == 7.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../home/letter",
+        "/etc/passwd",
+        "trials/../../letter",
+        "journal.jsonl",
+        "trials/0000/../letter",
+        "best/.x",
+        "",
+    ],
+)
+def test_a_record_cannot_name_a_file_outside_of_what_a_run_may_delete(name: str) -> None:
+    trial = Trial(Proposal(0, {}, 1), Outcome.COMPLETED, score=0.5, files=(StoredFile(name, 1, ""),))
+
+    with pytest.raises(RunDamagedError) as caught:
+        replay(records_of(trial), Path("x/journal.jsonl"))
+
+    assert str(caught.value) == (
+        f"x/journal.jsonl: line 4: whole, but not a record that hptune writes: expected a file of the run, got {name!a}"
+    )
+
+
+@given(st.lists(st.dictionaries(st.text(), st.none() | scalars | st.lists(scalars)).map(with_type), max_size=9))
+def test_records_of_somebody_else_end_in_an_error_for_the_user(records: list[dict]) -> None:
+    with suppress(RunDamagedError):
+        replay(records)

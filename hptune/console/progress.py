@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -94,14 +95,15 @@ class Progress:
 
 
 class PlainProgress(Progress):
-    """One plain line a trial: for pipes, logs and CI."""
+    """One plain line a trial: for pipes, logs and CI. Where nobody reads any more, the search goes on in silence."""
 
     def __init__(self, objective: Objective, plan: Plan, finished: Sequence[Trial]) -> None:
         super().__init__(objective, plan, finished)
         self._shown: dict[int, int] = {}
 
     def __enter__(self) -> Progress:
-        say(aside(), self._plan.words)
+        with suppress(OSError):
+            say(aside(), self._plan.words)
         return self
 
     def finished(self, trial: Trial) -> None:
@@ -113,7 +115,8 @@ class PlainProgress(Progress):
         result = f"{self._objective.metric} {format_number(trial.score)}" if trial.score is not None else trial.message
         state = f"paused after epoch {trial.epochs}," if trial.outcome is Outcome.PAUSED else trial.outcome.value
         line = f"trial {trial.number} {state} {result}; {self._describe_best()}; "
-        say(aside(), f"{line}{self._describe_count()} done, {self._describe_time()}")
+        with suppress(OSError):
+            say(aside(), f"{line}{self._describe_count()} done, {self._describe_time()}")
 
 
 class JsonProgress(PlainProgress):
@@ -122,7 +125,8 @@ class JsonProgress(PlainProgress):
     def finished(self, trial: Trial) -> None:
         """Print the trial's record."""
         super().finished(trial)
-        show_json(trial_record(trial))
+        with suppress(OSError):
+            show_json(trial_record(trial))
 
 
 class LiveProgress(Progress):
@@ -147,7 +151,8 @@ class LiveProgress(Progress):
         super().finished(trial)
         self._running.pop(trial.number, None)
         if trial.has_failed:
-            say(self._live.console, f"trial {trial.number} {trial.outcome.value}: {trial.message}", "yellow")
+            with suppress(OSError):
+                say(self._live.console, f"trial {trial.number} {trial.outcome.value}: {trial.message}", "yellow")
 
     def _render(self) -> RenderableType:
         counts = f"{self._describe_count()} done, {len(self._running)} running; {self._describe_best()}; "
@@ -165,7 +170,9 @@ class LiveProgress(Progress):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._live.__exit__(None, None, None)
+        # A terminal that was closed takes no farewell.
+        with suppress(OSError):
+            self._live.__exit__(None, None, None)
 
 
 def choose_progress(

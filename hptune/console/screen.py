@@ -20,7 +20,7 @@ from rich.text import Text
 from hptune.api import Evaluation, Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
-from hptune.reporting.machine import to_json, trial_record
+from hptune.reporting.machine import to_csv, to_json, trial_record
 from hptune.reporting.markdown import to_markdown
 from hptune.reporting.overview import RunLine
 from hptune.reporting.summary import Summary
@@ -33,6 +33,7 @@ from hptune.reporting.words import (
     verdict_rows,
 )
 from hptune.run.files import write_text
+from hptune.run.repair import Repaired
 from hptune.trial import Outcome, Trial
 
 _SHOWN_RANKS = 10
@@ -229,7 +230,7 @@ def show_report(summary: Summary, form: str, output: Path | None) -> None:
         case "json":
             _write(to_json(summary), output)
         case "csv":
-            _write(summary.leaderboard.to_csv(), output)
+            _write(to_csv(summary), output)
         case _:
             raise UsageError(f"--format: expected terminal, markdown, json or csv, got {form!a}")
 
@@ -287,6 +288,22 @@ def show_runs(lines: Sequence[RunLine], *, as_json: bool) -> None:
     made = table("", columns, rows, ("trials", "size"), columns[:-1])
     made.title = None
     out().print(made)
+
+
+def show_repaired(repaired: Repaired, *, as_json: bool) -> None:
+    """Print where the copy of a damaged run is, and what it lacks."""
+    folder = repaired.folder
+    if as_json:
+        where = None if folder is None else str(folder)
+        show_json({"schema": 1, "folder": where, "trials": repaired.trials, "lost": list(repaired.lost)})
+        return
+    if folder is None:
+        say(out(), f"nothing is damaged; {repaired.trials} trials have ended")
+        return
+    say(out(), f"copied what is whole to {folder}: {repaired.trials} trials that have ended; lost:")
+    for words in repaired.lost:
+        say(out(), f"  {words}")
+    say(out(), f"go on with: hptune search CONFIG --run {folder.name}")
 
 
 def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None:

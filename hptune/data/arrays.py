@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hptune.run.files import storage_errors, write_file
+from hptune.run.files import make_folder, write_file
 
 Array = npt.NDArray[Any]
 
@@ -21,8 +21,8 @@ def write_arrays(folder: Path, arrays: Mapping[str, Array]) -> None:
         folder: Made where it does not exist.
         arrays: By name; the name becomes the file's.
     """
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
+    make_folder(folder)
     for name, array in arrays.items():
 
         def write(stream: Any, array: Array = array) -> None:

@@ -28,6 +28,8 @@ _BYTE_ORDER_MARKS = {
 }
 # Ten thousand columns with long names.
 _LONGEST_HEADER = 4 << 20
+# More does not fit into the memory of most machines; a few kilobytes may claim to hold it.
+_LARGEST_NPZ = 8 << 30
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -195,10 +197,18 @@ def _read_parquet(path: Path, content: bytes) -> pl.DataFrame:
 
 def _read_npz(path: Path, content: bytes) -> pl.DataFrame:
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            size = sum(entry.file_size for entry in packed.infolist())
+        if size > _LARGEST_NPZ:
+            raise DataError(f"{path}: expected arrays of at most {_LARGEST_NPZ} bytes, got {size} bytes when unpacked")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+            found = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, MemoryError, NotImplementedError) as error:
         raise DataError(f"{path}: expected an NPZ archive of plain arrays: {error}") from None
+    strangers = [name for name, array in found.items() if not isinstance(array, np.ndarray)]
+    if strangers:
+        raise DataError(f"{path}: expected an NPZ archive of plain arrays, got {', '.join(map(quote, strangers))}")
+    arrays: dict[str, Any] = found
     lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
     if not lengths or len(set(lengths.values())) != 1 or len(lengths) != len(arrays):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hptune.leaderboard import FIXED_COLUMNS, table_to_csv
 from hptune.reporting.summary import Summary
 from hptune.trial import Trial
 
@@ -26,6 +27,23 @@ def to_json(summary: Summary) -> str:
         "test_looks": summary.test_looks,
     }
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def to_csv(summary: Summary) -> str:
+    """Write the leaderboard as CSV for a spreadsheet: text that it would take for a formula is text there too."""
+    board = summary.leaderboard
+    columns = [*FIXED_COLUMNS, *board.dimensions]
+    rows = ([_inert(row[column]) for column in columns] for row in board.rows())
+    return table_to_csv([_inert(column) for column in columns], rows)
+
+
+def _inert(cell: Any) -> Any:
+    """Put an apostrophe before text that begins like a formula; numbers stay numbers.
+
+    >>> _inert("=1+1"), _inert("relu"), _inert(-1.5)
+    ("'=1+1", 'relu', -1.5)
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def trial_record(trial: Trial) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def to_markdown(summary: Summary, most_rows: int = 20) -> str:
         most_rows: How many ranks to show.
     """
     metric = summary.objective.metric
-    lines = [f"# hptune: {_escape(summary.name)}", "", f"{summary.state}; {_count_outcomes(summary)}.", ""]
+    lines = [f"# hptune: {_escape(summary.name)}", "", f"{_escape(summary.state)}; {_count_outcomes(summary)}.", ""]
     if summary.best is not None:
         lines += [
             f"Best **{metric} {format_number(summary.best.score)}** on validation rows (trial {summary.best.number}).",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hptune.errors import HptuneError, RunDamagedError, StorageError
 from hptune.reporting.summary import summarize
+from hptune.run.files import read_file
 from hptune.run.folder import RunFolder, list_runs
 
 SHOWN_STATES = ("finished", "interrupted", "running", "killed", "damaged", "empty")
@@ -42,14 +44,14 @@ class RunLine:
 
 def list_overview(runs: Path) -> list[RunLine]:
     """Describe every run of a folder, the latest first."""
-    folders = sorted(list_runs(runs), key=lambda folder: folder.journal.stat().st_mtime, reverse=True)
+    folders = sorted(list_runs(runs), key=lambda folder: folder.journal.lstat().st_mtime, reverse=True)
     return [_describe(folder) for folder in folders]
 
 
 def _describe(folder: RunFolder) -> RunLine:
-    status = folder.journal.stat()
+    status = folder.journal.lstat()
     changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    size = sum(path.lstat().st_size for path in folder.path.rglob("*") if path.is_file() and not path.is_symlink())
+    size = _measure(folder.path)
     if not status.st_size:
         return RunLine(folder.name, "empty", "stopped before anything was recorded", 0, "", None, changed, size)
     try:
@@ -67,15 +69,25 @@ def _describe(folder: RunFolder) -> RunLine:
     return RunLine(folder.name, state, detail, scored, summary.objective.metric, score, changed, size)
 
 
+def _measure(folder: Path) -> int:
+    """Sum up the sizes of files; one that a search deletes meanwhile counts for nothing."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.lstat(os.path.join(place, name)).st_size
+    return size
+
+
 def _is_held(folder: RunFolder) -> bool:
     """Tell whether the process that says it holds the run is still there; the lock itself is not touched."""
     try:
-        holder = json.loads(folder.holder.read_text())
+        holder = json.loads(read_file(folder.holder))
         if holder["host"] != os.uname().nodename:
             return True  # Nobody can tell from here.
         os.kill(int(holder["pid"]), 0)
     except PermissionError:
         return True
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, HptuneError):
         return False
     return True

@@ -13,6 +13,7 @@ from typing import Any
 from hptune.errors import GateError, RunDamagedError, UsageError
 from hptune.leaderboard import Leaderboard, rank
 from hptune.objective import METRICS, Objective
+from hptune.run.files import read_file
 from hptune.run.folder import CURVE, RunFolder
 from hptune.run.records import History
 from hptune.trial import Outcome, Trial
@@ -99,11 +100,13 @@ def _describe_state(history: History) -> str:
 
 def _read_json(path: Path) -> Mapping[str, Any] | None:
     try:
-        content: Mapping[str, Any] = json.loads(path.read_text())
+        content = json.loads(read_file(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunDamagedError(f"{path}: expected the JSON that hptune wrote: {error}") from None
+    if not isinstance(content, Mapping):
+        raise RunDamagedError(f"{path}: expected the JSON that hptune wrote, got a {type(content).__name__}")
     return content
 
 

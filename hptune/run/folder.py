@@ -9,16 +9,30 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from hptune.errors import RunDamagedError, StorageError, UsageError
-from hptune.run.files import TEMPORARY_SUFFIX, describe_file, remove_folder, storage_errors
-from hptune.run.journal import read_journal
+from hptune.run.files import (
+    TEMPORARY_SUFFIX,
+    describe_file,
+    make_folder,
+    make_folders,
+    remove_folder,
+    storage_errors,
+    sync_folder,
+)
+from hptune.run.journal import hold, read_journal
 from hptune.run.records import History, replay
 from hptune.trial import StoredFile, Trial
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# A run may be copied to Windows, where these are devices whatever ending follows.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_TRIAL_FOLDER = re.compile(r"\d{4,}(-from-\d{4,})?")
+# What a process leaves that was killed before it had recorded anything.
+_BEFORE_THE_JOURNAL = re.compile(r"holder\.json.*|hptune\.log")
 WEIGHTS = "weights.npz"
 PREDICTIONS = "predictions.npy"
 CURVE = "curve.json"
@@ -38,6 +52,8 @@ def check_run_name(name: str) -> str:
             f"--run: expected 1 to 64 letters, digits, dots, underscores or hyphens, beginning with a letter or digit, "
             f"got {name!a}"
         )
+    if _RESERVED.fullmatch(name) is not None:
+        raise UsageError(f"--run: expected a name that is free on every system, got {name!a}, a device on Windows")
     return name
 
 
@@ -102,21 +118,40 @@ class RunFolder:
         return self.journal.exists() and self.journal.stat().st_size > 0
 
     def create(self) -> None:
-        """Make the folder, refusing one that holds something else.
+        """Make the folder, refusing one that holds something else, or links that would lead our writing out of it.
 
         Raises:
             UsageError: If there are files that hptune did not write.
+            RunDamagedError: If a part of the run is a link, a pipe or a device.
             StorageError: If the file system refuses.
         """
         if self.path.is_symlink():
             raise UsageError(f"{self.path}: expected a folder, got a symbolic link; name the folder itself")
         with storage_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            foreign = not self.journal.exists() and any(self.path.iterdir())
-        if foreign:
+            make_folders(self.path.absolute())
+            found = list(self.path.iterdir())
+        if not os.path.lexists(self.journal) and not all(_BEFORE_THE_JOURNAL.fullmatch(path.name) for path in found):
             raise UsageError(
                 f"{self.path}: expected an empty folder or a run, got other files; choose another --run NAME"
             )
+        self.refuse_links()
+
+    def refuse_links(self) -> None:
+        """Make sure that what is written into the run lands in it.
+
+        Raises:
+            RunDamagedError: If a part of the run is a link, a pipe or a device.
+        """
+        trials = self.path / "trials"
+        for place in (self.path, trials):
+            with storage_errors(place):
+                entries = list(os.scandir(place)) if place.is_dir() else ()
+            for entry in entries:
+                is_plain = entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+                if not is_plain:
+                    raise RunDamagedError(
+                        f"{entry.path}: expected a file or folder of ours, got a link, a pipe or a device; remove it"
+                    )
 
     def read(self) -> History:
         """Read what has happened here, without a lock and without changing a byte.
@@ -125,20 +160,28 @@ class RunFolder:
             UsageError: If this is not a run.
             RunDamagedError: If the journal is not what was written.
         """
-        if not self.journal.is_file():
+        if not os.path.lexists(self.journal):
             raise UsageError(f"{self.path}: expected a run folder with a journal.jsonl, found none")
-        history = replay(read_journal(self.journal).records)
+        history = replay(read_journal(self.journal).records, self.journal)
         if not history.header:
             raise UsageError(f"{self.path}: the run was stopped before anything was recorded; run the search again")
         return history
 
     def move_aside(self) -> Path:
-        """Rename the folder to NAME.1, NAME.2, ..., never deleting anything; return where it went."""
+        """Rename the folder to NAME.1, NAME.2, ..., never deleting anything; return where it went.
+
+        Raises:
+            RunInUseError: If a process works on it, which would lose its folder.
+        """
         number = 1
-        while (target := self.path.with_name(f"{self.name}.{number}")).exists():
+        while os.path.lexists(target := self.path.with_name(f"{self.name}.{number}")):
             number += 1
-        with storage_errors(self.path):
+        # A folder whose journal cannot be held because it is no plain file has no writer either.
+        is_plain = self.journal.is_file() and not self.journal.is_symlink()
+        with hold(self.journal) if is_plain else nullcontext(), storage_errors(self.path):
             self.path.rename(target)
+            sync_folder(self.path.parent)
+        (target / self.holder.name).unlink(missing_ok=True)
         return target
 
     def last_aside(self) -> RunFolder | None:
@@ -150,9 +193,11 @@ class RunFolder:
     def begin_attempt(self, number: int, first_epoch: int = 1) -> Path:
         """Give an attempt an empty folder: it has fresh files."""
         folder = self.trial(number, first_epoch)
+        if not folder.parent.is_dir():
+            # Not the run's folder itself: where that was moved away, nothing is begun in its old place.
+            make_folder(folder.parent)
         remove_folder(folder)
-        with storage_errors(folder):
-            folder.mkdir(parents=True)
+        make_folder(folder)
         return folder
 
     def verified(self, file: StoredFile) -> Path:
@@ -174,8 +219,10 @@ class RunFolder:
             file.name for state in (history.ends, history.pauses) for trial in state.values() for file in trial.files
         }
         trials = self.path / "trials"
-        for folder in sorted(trials.iterdir()) if trials.is_dir() and not trials.is_symlink() else ():
-            if folder.is_symlink() or not folder.is_dir():
+        # A session that was killed may have made it and not synced it.
+        make_folder(trials)
+        for folder in sorted(trials.iterdir()):
+            if folder.is_symlink() or not folder.is_dir() or _TRIAL_FOLDER.fullmatch(folder.name) is None:
                 continue
             for file in folder.iterdir():
                 if f"trials/{folder.name}/{file.name}" not in named:
@@ -233,7 +280,7 @@ def _unlink(path: Path) -> None:
 def list_runs(runs: Path) -> list[RunFolder]:
     """List the runs below a folder, by name."""
     folders = sorted(runs.iterdir()) if runs.is_dir() else ()
-    return [RunFolder(folder) for folder in folders if (folder / "journal.jsonl").is_file()]
+    return [RunFolder(folder) for folder in folders if os.path.lexists(folder / "journal.jsonl")]
 
 
 def find_run(name: str | None, runs: Path) -> RunFolder:
@@ -248,9 +295,9 @@ def find_run(name: str | None, runs: Path) -> RunFolder:
             raise UsageError(
                 f"{runs}: no run here yet; begin one with hptune search CONFIG, or name a folder with --runs"
             )
-        return max(known, key=lambda folder: folder.journal.stat().st_mtime)
+        return max(known, key=lambda folder: folder.journal.lstat().st_mtime)
     for candidate in (Path(name), runs / name):
-        if (candidate / "journal.jsonl").is_file():
+        if os.path.lexists(candidate / "journal.jsonl"):
             return RunFolder(candidate)
     names = ", ".join(folder.name for folder in known) or "none"
     raise UsageError(f"{name}: no run of that name or folder; runs in {runs}: {names}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hptune.errors import HptuneError, InternalError
@@ -21,6 +22,28 @@ def log_to_screen() -> None:
     LOGGER.addHandler(handler)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that stops nothing where it cannot be written; that is said once, on the error stream."""
+
+    _has_complained = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is that of logging
+        if not self._has_complained:
+            self._has_complained = True
+            words = f"warning: {self.baseFilename}: {sys.exc_info()[1]}; the search goes on without its log"
+            logging.StreamHandler().emit(logging.makeLogRecord({"msg": words}))
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Let the log go to a file, which is made when there is something to say, and turn faults of ours into one line.
@@ -28,7 +51,7 @@ def log_to(path: Path) -> Iterator[None]:
     Raises:
         InternalError: Where something else than an error meant for the user was raised; the traceback is in the file.
     """
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = _LogFile(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)

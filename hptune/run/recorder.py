@@ -13,11 +13,14 @@ from hptune.leaderboard import rank
 from hptune.objective import Objective
 from hptune.run.folder import PREDICTIONS, STATE, WEIGHTS, RunFolder, beyond_limits
 from hptune.run.journal import Journal
+from hptune.run.log import LOGGER
 from hptune.run.records import History, encode_proposal, encode_trial, take_state
 from hptune.trial import Outcome, Proposal, StoredFile, Trial
 
 # Looking through all kept files after each trial would cost time that grows with the square of the trials.
 _TRIALS_BETWEEN_CLEARINGS = 20
+# What a library says may be of any length; the journal is read whole.
+_LONGEST_MESSAGE = 4000
 
 
 class RunRecorder:
@@ -91,7 +94,13 @@ class RunRecorder:
     def end(self, trial: Trial) -> None:
         """Record how an attempt ended; its files are on the disk already."""
         files = tuple(file for file in trial.files if not file.name.endswith(f"/{STATE}"))
-        trial = dataclasses.replace(trial, files=files)
+        message = trial.message
+        if len(message) > _LONGEST_MESSAGE:
+            LOGGER.warning("trial %d %s: %s", trial.number, trial.outcome.value, message)
+            message = (
+                f"{message[:_LONGEST_MESSAGE]}... and {len(message) - _LONGEST_MESSAGE} more characters, see the log"
+            )
+        trial = dataclasses.replace(trial, files=files, message=message)
         self._append("end", **encode_trial(trial))
         self._take(trial)
         self._ended_since_clearing += 1

@@ -1,16 +1,25 @@
 """What the journal's records mean: proposals and trials to fields and back, and a whole journal to its history.
 
-One file holds both directions, so that what is written is what is read.
+One file holds both directions, so that what is written is what is read. A journal may come from somebody else: what is
+read is checked, so that no name in it leads out of the run folder and nothing in it is taken for what it is not.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from hptune.errors import RunDamagedError
+from hptune.objective import METRICS
 from hptune.run.journal import Record
 from hptune.trial import Outcome, Proposal, StoredFile, Trial
+
+# Files that a record may name, relative to the run; they are read, and deleted where they need not be kept.
+_FILE_NAME = re.compile(r"(trials/\d{4,}(-from-\d{4,})?|best|ensemble)/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def encode_proposal(proposal: Proposal) -> dict[str, Any]:
@@ -29,7 +38,9 @@ def decode_proposal(record: Record) -> Proposal:
     told = record["told"]
     # Format 1 listed them.
     count = told if isinstance(told, int) else len(told)
-    return Proposal(record["trial"], record["values"], record["seed"], count, record.get("until"))
+    values = _expect(record["values"], dict)
+    until = _expect(record.get("until"), int, type(None))
+    return Proposal(_expect(record["trial"], int), values, _expect(record["seed"], int), count, until)
 
 
 def encode_trial(trial: Trial) -> dict[str, Any]:
@@ -55,20 +66,57 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
 def decode_trial(record: Record, proposal: Proposal) -> Trial:
     """Read an `end` or `pause` record."""
     return Trial(
-        proposal=replace(proposal, until=record.get("until")),
+        proposal=replace(proposal, until=_expect(record.get("until"), int, type(None))),
         outcome=Outcome(record["outcome"]),
-        attempt=record["attempt"],
-        score=record["score"],
-        metrics=record["metrics"],
-        best_epoch=record["best_epoch"],
-        epochs=record["epochs"],
-        weights=record["weights"],
-        engine=record["engine"],
-        files=tuple(StoredFile(**file) for file in record["artifacts"]),
-        message=record["message"],
-        seconds=record["seconds"],
-        worker=record["worker"],
+        attempt=_expect(record["attempt"], int),
+        score=None if record["score"] is None else _finite(record["score"]),
+        metrics={name: _finite(value) for name, value in record["metrics"].items()},
+        best_epoch=_expect(record["best_epoch"], int, type(None)),
+        epochs=_expect(record["epochs"], int),
+        weights=_expect(record["weights"], int, type(None)),
+        engine=_expect(record["engine"], str),
+        files=tuple(decode_file(file) for file in record["artifacts"]),
+        message=_expect(record["message"], str),
+        seconds=_finite(record["seconds"]),
+        worker=_expect(record["worker"], int),
     )
+
+
+def decode_file(fields: Mapping[str, Any]) -> StoredFile:
+    """Read the description of a file.
+
+    Raises:
+        ValueError: If its name leads anywhere but into the run's own folders.
+    """
+    file = StoredFile(**fields)
+    if _FILE_NAME.fullmatch(file.name) is None:
+        raise ValueError(f"a file of the run, got {file.name!a}")
+    return file
+
+
+def _expect(value: Any, *kinds: type) -> Any:
+    # True is an int to Python, and none to us.
+    if type(value) not in kinds:
+        raise TypeError(f"{' or '.join(kind.__name__ for kind in kinds)}, got {value!a}")
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if not math.isfinite(_expect(value, float, int)):
+        raise ValueError(f"a finite number, got {value}")
+    return value
+
+
+def _check_header(header: Record) -> None:
+    """Make sure that what every report reads is there and is what it should be."""
+    for file in header.get("data", ()):
+        StoredFile(**file)
+    if "objective" in header:
+        metric, direction = header["objective"]["metric"], header["objective"]["direction"]
+        if metric not in METRICS or direction not in ("max", "min"):
+            raise ValueError(f"a known metric and direction, got {metric!a} and {direction!a}")
+    for name in header.get("dimensions", ()):
+        _expect(name, str)
 
 
 @dataclass(frozen=True)
@@ -122,44 +170,89 @@ def needs_another_attempt(trial: Trial, max_attempts: int) -> bool:
     return trial.outcome.may_be_tried_again and trial.attempt < max_attempts
 
 
-def replay(records: Iterable[Record]) -> History:
-    """Rebuild the history from the records, by sequence and never by clock."""
-    header: Record = {}
-    proposals: dict[int, Proposal] = {}
-    attempts: dict[int, int] = {}
-    results: list[Trial] = []
-    ends: dict[int, Trial] = {}
-    pauses: dict[int, Trial] = {}
-    under_way: set[int] = set()
+def replay(records: Iterable[Record], source: Path | None = None) -> History:
+    """Rebuild the history from the records, by sequence and never by clock.
+
+    Args:
+        records: In order.
+        source: The journal, for messages.
+
+    Raises:
+        RunDamagedError: If a record, though whole, is not one that hptune writes.
+    """
+    so_far = _Replay()
+    for number, record in enumerate(records, start=1):
+        try:
+            so_far.take(record)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else f"expected {error}"
+            raise RunDamagedError(
+                f"{source or 'journal'}: line {number}: whole, but not a record that hptune writes: {what}"
+            ) from None
+    return so_far.history()
+
+
+@dataclass
+class _Replay:
+    """The history as it grows, record by record."""
+
+    header: Record = field(default_factory=dict)
+    proposals: dict[int, Proposal] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    results: list[Trial] = field(default_factory=list)
+    ends: dict[int, Trial] = field(default_factory=dict)
+    pauses: dict[int, Trial] = field(default_factory=dict)
+    under_way: set[int] = field(default_factory=set)
     stop: Record | None = None
-    test_looks: list[Record] = []
-    active = 0.0
-    for record in records:
-        active = record.get("active", active)
+    test_looks: list[Record] = field(default_factory=list)
+    active: float = 0.0
+
+    def take(self, record: Record) -> None:
+        """Let a record take effect."""
+        self.active = _finite(record.get("active", self.active))
         match record["type"]:
             case "header":
-                header = record
+                _check_header(record)
+                self.header = record
             case "propose":
-                proposals[record["trial"]] = decode_proposal(record)
+                proposal = decode_proposal(record)
+                self.proposals[proposal.trial] = proposal
             case "start":
-                attempts[record["trial"]] = record["attempt"]
-                under_way.add(record["trial"])
-                stop = None
+                self.attempts[record["trial"]] = _expect(record["attempt"], int)
+                self.under_way.add(self.proposals[record["trial"]].trial)
+                self.stop = None
             case "end" | "pause":
-                number = record["trial"]
-                trial = decode_trial(record, proposals[number])
-                # An end without a start before it is what the strategy decided on a trial that had paused.
-                if number in under_way:
-                    results.append(trial)
-                    under_way.discard(number)
-                take_state(ends, pauses, trial)
-                if trial.outcome is Outcome.PAUSED:
-                    attempts.pop(number, None)
+                self._take_trial(decode_trial(record, self.proposals[record["trial"]]))
             case "test_look":
-                test_looks.append(record)
+                decode_file(record["artifact"])
+                self.test_looks.append(record)
             case "stop":
-                stop = record
-    return History(header, proposals, attempts, tuple(results), ends, pauses, stop, tuple(test_looks), active)
+                _expect(record["reason"], str)
+                _expect(record.get("through"), int, type(None))
+                self.stop = record
+
+    def _take_trial(self, trial: Trial) -> None:
+        # An end without a start before it is what the strategy decided on a trial that had paused.
+        if trial.number in self.under_way:
+            self.results.append(trial)
+            self.under_way.discard(trial.number)
+        take_state(self.ends, self.pauses, trial)
+        if trial.outcome is Outcome.PAUSED:
+            self.attempts.pop(trial.number, None)
+
+    def history(self) -> History:
+        """Return what the records say so far."""
+        return History(
+            self.header,
+            self.proposals,
+            self.attempts,
+            tuple(self.results),
+            self.ends,
+            self.pauses,
+            self.stop,
+            tuple(self.test_looks),
+            self.active,
+        )
 
 
 def take_state(ends: dict[int, Trial], pauses: dict[int, Trial], trial: Trial) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hptune.errors import DataError
 from hptune.metrics import RANKED, compute_metrics, missing_metric, reported_metric
 from hptune.run.files import describe_file, write_file, write_text
 from hptune.run.folder import CURVE, PREDICTIONS, WEIGHTS
@@ -99,7 +100,7 @@ class Judge:
         metric = self.job.objective.metric
         scores = {part: self._score(part, values) for part, values in predictions.items()}
         if metric not in scores["validation"]:
-            raise ValueError(missing_metric(scores["validation"], metric))
+            raise DataError(missing_metric(scores["validation"], metric))
         score = scores["validation"][metric]
         if not (math.isfinite(score) and math.isfinite(trained_loss)):
             return self._diverge(f"epoch {number}: the loss is {trained_loss}, {metric} is {score}")
