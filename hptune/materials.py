@@ -19,7 +19,7 @@ from hptune.data.table import encode_target
 from hptune.description import Description
 from hptune.groundwork import Groundwork
 from hptune.run.folder import STATE, RunFolder
-from hptune.training.capacity import choose_capacity
+from hptune.training.capacity import Extent, choose_capacity
 from hptune.training.dials import dials_in_use, structure_of, trace_of
 from hptune.training.dispatching import Kind
 from hptune.training.job import Job
@@ -90,8 +90,13 @@ class Materials:
             return Kind(structure, structure, capacity=1)
         preparation = self.preparations[settings["data.preparation.numeric"]]
         inputs = preparation.numeric_width + sum(preparation.vocabulary_sizes)
-        capacity = choose_capacity(settings, inputs, max(len(self.ground.dataset.labels), 1), memory_bytes)
-        return Kind(structure, trace_of(settings), capacity)
+        extent = Extent(
+            inputs,
+            outputs=max(len(self.ground.dataset.labels), 1),
+            trained=len(self.split.train),
+            scored=len(self.split.validation),
+        )
+        return Kind(structure, trace_of(settings), choose_capacity(settings, extent, memory_bytes))
 
     def job(self, proposal: Proposal, paused: Trial | None = None) -> Job:
         """Say how a proposal is to be trained.

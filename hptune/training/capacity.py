@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 # Measured: from 8 slots on a network of 128 by 128 gains nothing from more, one of 32 by 32 gains up to 32.
@@ -16,6 +17,9 @@ _MOST_WEIGHTS = 2_000_000
 # Weights, gradients, what the optimizer remembers, the best epoch, and what is in flight between operations.
 _COPIES_OF_WEIGHTS = 10
 _COPIES_OF_ACTIVATIONS = 6
+# Of the present and the best epoch, in single and double precision while they are scored.
+_COPIES_OF_PREDICTIONS = 6
+_COPIES_OF_ORDER = 3
 _NUMBER_BYTES = 4
 _EVALUATION_ROWS = 512
 
@@ -25,28 +29,46 @@ def count_weights(widths: Sequence[int]) -> int:
     return sum(first * second for first, second in itertools.pairwise(widths))
 
 
-def choose_capacity(settings: Mapping[str, Any], inputs: int, outputs: int, memory_bytes: int) -> int:
+@dataclass(frozen=True)
+class Extent:
+    """How large the data of a trial is.
+
+    Attributes:
+        inputs: Features of the first layer.
+        outputs: Of the last layer.
+        trained: Training rows, which each slot takes in an order of its own.
+        scored: Rows that are predicted after each epoch.
+    """
+
+    inputs: int
+    outputs: int
+    trained: int
+    scored: int
+
+
+def choose_capacity(settings: Mapping[str, Any], extent: Extent, memory_bytes: int) -> int:
     """Choose how many slots a structure gets.
 
     Args:
         settings: Every setting by dotted name.
-        inputs: Features of the first layer.
-        outputs: Of the last layer.
+        extent: Of the data.
         memory_bytes: That a worker may use for it.
 
     >>> settings = {"model.blocks": 2, "model.units": 32, "training.batch_size": 32}
-    >>> choose_capacity(settings, 64, 10, 1 << 30), choose_capacity({**settings, "model.units": 2048}, 64, 10, 1 << 32)
+    >>> small, large = Extent(64, 10, 1000, 500), Extent(64, 100, 10_000_000, 4_000_000)
+    >>> choose_capacity(settings, small, 1 << 30), choose_capacity({**settings, "model.units": 2048}, small, 1 << 32)
     (32, 2)
+    >>> choose_capacity(settings, large, 32 << 30)
+    3
     """
     blocks = range(1, settings["model.blocks"] + 1)
-    widths: list[int] = [
-        inputs,
-        *(settings.get(f"model.units.{block}", settings["model.units"]) for block in blocks),
-        outputs,
-    ]
+    hidden = (settings.get(f"model.units.{block}", settings["model.units"]) for block in blocks)
+    widths: list[int] = [extent.inputs, *hidden, extent.outputs]
     weights = count_weights(widths)
     rows: int = settings["training.batch_size"] + _EVALUATION_ROWS
-    slot_bytes = _NUMBER_BYTES * (_COPIES_OF_WEIGHTS * weights + _COPIES_OF_ACTIVATIONS * rows * sum(widths))
+    numbers = _COPIES_OF_WEIGHTS * weights + _COPIES_OF_ACTIVATIONS * rows * sum(widths)
+    numbers += _COPIES_OF_PREDICTIONS * extent.scored * extent.outputs + _COPIES_OF_ORDER * extent.trained
+    slot_bytes = _NUMBER_BYTES * numbers
     fitting = min(_MOST_WEIGHTS // weights, memory_bytes // slot_bytes)
     return max(min(fitting, MOST_SLOTS), 2)
 
