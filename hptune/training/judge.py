@@ -112,8 +112,9 @@ class Judge:
         is_best = self.job.objective.is_better(score, memory.best_score)
         if is_best:
             memory.best_score, memory.best_epoch = score, number
-            memory.best_predictions = predictions["validation"]
-            memory.best_train_predictions = predictions["train"]
+            # Copies, because a slot's predictions are a part of those of the whole population.
+            memory.best_predictions = predictions["validation"].copy()
+            memory.best_train_predictions = predictions["train"].copy()
         is_content = self._is_content(score)
         is_last = number == self.job.last_epoch
         self._may_go_on = is_last and not is_content and number < self.job.epochs
