@@ -18,6 +18,7 @@ from unittest import mock
 
 import hptune.session
 import hptune.training.workers
+from hptune.errors import StorageError
 from hptune.groundwork import Groundwork, lay_groundwork
 from hptune.interruption import Interruption
 from hptune.run.files import describe_file, make_folder, write_file, write_text
@@ -119,7 +120,10 @@ class SquaringTrainer:
 
     def _write(self, proposal: Proposal, score: float, epochs: int, *, with_state: bool) -> tuple[Any, ...]:
         # The recorder has made the folder of this attempt; what goes on after a pause has the last one.
-        place = sorted((self.folder.path / "trials").glob(f"{proposal.trial:04d}*"))[-1]
+        places = sorted((self.folder.path / "trials").glob(f"{proposal.trial:04d}*"))
+        if not places:
+            raise StorageError(f"{self.folder.trial(proposal.trial)}: no such file or directory")
+        place = places[-1]
         curve = {"schema": 1, "epochs": [{"epoch": n + 1, "validation_accuracy": score} for n in range(epochs)]}
         words = f"of trial {proposal.trial} with {score}"
         contents = {WEIGHTS: f"weights {words}", PREDICTIONS: f"predictions {words}", CURVE: json.dumps(curve)}
