@@ -112,8 +112,21 @@ def search(
 
         session = Session(ground, folder, workers or count_cores(), interruption)
         summary = session.search(processes, observe)
+    _write_page(folder)
     check_gates(summary, fail_under)
     return summary
+
+
+def _write_page(folder: RunFolder) -> None:
+    """Leave `report.html` in the run folder; a search that has succeeded does not fail for its page."""
+    from hptune.reporting.page import write_page
+    from hptune.run.log import LOGGER, log_to
+
+    with log_to(folder.log):
+        try:
+            write_page(folder)
+        except Exception:  # noqa: BLE001 - the results are on disk; hptune report says what is wrong
+            LOGGER.warning("report.html could not be written", exc_info=True)
 
 
 def _choose_folder(ground: Groundwork, run: str | None, runs: Path | None, *, resume: bool, fresh: bool) -> RunFolder:
@@ -161,6 +174,37 @@ def report(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS, fail_unde
     summary = summarize(find_run(run, Path(runs)))
     check_gates(summary, fail_under)
     return summary
+
+
+@dataclass(frozen=True)
+class Page:
+    """A run as one web page.
+
+    Attributes:
+        text: HTML that needs no other file and no network.
+        path: Where it belongs: `report.html` in the run folder.
+    """
+
+    text: str
+    path: Path
+
+
+def report_page(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS) -> Page:
+    """Make the web page of a run; works while the search is under way. Nothing is written.
+
+    Args:
+        run: Folder or name; the latest by default.
+        runs: Where names are looked up.
+
+    Raises:
+        UsageError: If there is no such run.
+        RunDamagedError: If a file of the run is not what was written.
+    """
+    from hptune.reporting.page import render_page
+    from hptune.run.folder import PAGE
+
+    folder = find_run(run, Path(runs))
+    return Page(render_page(folder), folder.path / PAGE)
 
 
 def ensemble(

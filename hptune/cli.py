@@ -134,7 +134,7 @@ def report(
     run: RunArgument = None,
     runs: RunsOption = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="terminal, markdown, json or csv.")
+        str, typer.Option("--format", metavar="FORMAT", help="terminal, html, markdown, json or csv.")
     ] = "terminal",
     output: OutputOption = None,
     fail_under: FailUnderOption = None,
@@ -150,6 +150,9 @@ def report(
     form = "json" if as_json else form
     if trial is not None:
         screen.show_one_trial(summary, trial, form, output)
+    elif form == "html":
+        page = api.report_page(run, runs=runs or api.DEFAULT_RUNS)
+        screen.write_page(page, output)
     else:
         screen.show_report(summary, form, output)
     check_gates(summary, fail_under or ())

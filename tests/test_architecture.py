@@ -28,7 +28,7 @@ FLOORS = (
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter"),
     ("assembly", "prediction"),
-    ("winner",),
+    ("winner", "diagnosis"),
     ("combination", "session"),
     ("api",),
     ("console",),

@@ -23,6 +23,8 @@ WEIGHTS = "weights.npz"
 PREDICTIONS = "predictions.npy"
 CURVE = "curve.json"
 STATE = "state.npz"
+INSIGHT = "insight.json"
+PAGE = "report.html"
 # Room for the longest name below a run folder within the 4,096 bytes that Linux allows (1,024 on macOS).
 LONGEST_PATH = 900
 
