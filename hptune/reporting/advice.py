@@ -27,7 +27,7 @@ _EDGE = 0.1
 # Winners that would crowd at an edge by chance more rarely than this are there for a reason.
 _DOUBT = 0.01
 # With fewer trials a dimension that matters can look dead.
-_FEWEST_TO_DROP = 30
+_FEWEST_TO_DROP = 50
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _find_dead(
     for item in importance:
         dimension = space.by_name[item.name]
         key, _ = setting_of(item.name)
-        is_alone = key == item.name and item.name not in parents and item.name not in widened
+        is_alone = key == item.name and item.name not in parents and item.name not in widened and not dimension.when
         here = active_trials(scored, dimension)
         # What cannot be told from chance may still matter; what also has less than half its even part hardly does.
         is_dead = not item.is_told_from_chance and item.share < 0.5 / len(importance)
@@ -198,8 +198,11 @@ def _find_dead(
             continue
         best = min(here, key=lambda trial: (objective.sort_key(trial.score or 0.0), trial.number))
         value = best.proposal.values[item.name]
+        if isinstance(value, list | dict):
+            continue  # Only a choice can hold it.
         reason = (
-            f"its importance, {item.share:.1%}, is no more than a dimension without effect shows ({item.chance:.1%}); "
+            f"its importance, {item.share:.1%}, cannot be told from that of a dimension without effect, "
+            f"up to {item.chance:.1%}; "
             f"kept at {format_choice(value)}, the value of trial {best.number}"
         )
         found.append(Finding("drop", item.name, value, "", reason))
