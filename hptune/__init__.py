@@ -22,14 +22,19 @@ __all__ = [
     "ensemble",
     "evaluate",
     "init",
+    "next_experiment",
     "predict",
     "report",
+    "report_page",
     "runs",
     "schema",
     "search",
 ]
 
+_AFTERWARDS = ("next_experiment", "report_page")
+
 if TYPE_CHECKING:
+    from hptune.afterwards import next_experiment, report_page
     from hptune.api import check, ensemble, evaluate, init, predict, report, runs, schema, search
     from hptune.errors import HptuneError
 
@@ -41,7 +46,7 @@ def __getattr__(name: str) -> Any:
 
         return HptuneError
     if name in __all__:
-        from hptune import api
+        from hptune import afterwards, api
 
-        return getattr(api, name)
+        return getattr(afterwards if name in _AFTERWARDS else api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -176,37 +176,6 @@ def report(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS, fail_unde
     return summary
 
 
-@dataclass(frozen=True)
-class Page:
-    """A run as one web page.
-
-    Attributes:
-        text: HTML that needs no other file and no network.
-        path: Where it belongs: `report.html` in the run folder.
-    """
-
-    text: str
-    path: Path
-
-
-def report_page(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS) -> Page:
-    """Make the web page of a run; works while the search is under way. Nothing is written.
-
-    Args:
-        run: Folder or name; the latest by default.
-        runs: Where names are looked up.
-
-    Raises:
-        UsageError: If there is no such run.
-        RunDamagedError: If a file of the run is not what was written.
-    """
-    from hptune.reporting.page import render_page
-    from hptune.run.folder import PAGE
-
-    folder = find_run(run, Path(runs))
-    return Page(render_page(folder), folder.path / PAGE)
-
-
 def ensemble(
     run: str | None = None,
     *,
@@ -387,5 +356,9 @@ def init(
     from hptune.starter import make_name, write_starter
 
     name = name or make_name(str(data))
-    base = None if output is None or str(output) == "-" else Path(output).parent
-    return Starter(write_starter(str(data), target, metric, name, base), name)
+    return Starter(write_starter(str(data), target, metric, name, folder_of(output)), name)
+
+
+def folder_of(output: str | Path | None) -> Path | None:
+    """Return where a file will lie; None for the current folder, also where it is the screen."""
+    return None if output is None or str(output) == "-" else Path(output).parent

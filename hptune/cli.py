@@ -151,7 +151,9 @@ def report(
     if trial is not None:
         screen.show_one_trial(summary, trial, form, output)
     elif form == "html":
-        page = api.report_page(run, runs=runs or api.DEFAULT_RUNS)
+        from hptune.afterwards import report_page
+
+        page = report_page(run, runs=runs or api.DEFAULT_RUNS)
         screen.write_page(page, output)
     else:
         screen.show_report(summary, form, output)
@@ -260,6 +262,23 @@ def init(
     from hptune.console import screen
 
     screen.write_starter(api.init(data, target, metric=metric, name=name, output=output), output, force=force)
+
+
+@app.command(name="next")
+def next_experiment(
+    run: RunArgument = None,
+    runs: RunsOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="NAME-2.yaml by default; - for the screen.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write the experiment that should follow a run: wider at its edges, without idle dimensions, from its winners."""
+    from hptune import afterwards, api
+    from hptune.console import screen
+
+    starter = afterwards.next_experiment(run, runs=runs or api.DEFAULT_RUNS, output=output)
+    screen.write_starter(starter, output, force=force)
 
 
 def _split_words(command: str, words: list[str]) -> list[str]:

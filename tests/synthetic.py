@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def make_run(
     curves: bool = True,
     failure: str = "OOM when allocating tensor",
     is_finished: bool = True,
+    score: Callable[[Mapping[str, Any], random.Random], float] = score_of,
 ) -> RunFolder:
     """Write a run of so many trials, of which each twenty-fifth failed."""
     experiment = Experiment.model_validate(plain)
@@ -99,17 +100,24 @@ def make_run(
             recorder.propose(proposal)
             recorder.start(proposal, 1, number % 2)
             clock[0] += 0.4 + generator.random()
-            recorder.end(_end(folder, proposal, generator, failure if number % 25 == 24 else "", curves))
+            recorder.end(_end(folder, proposal, generator, failure if number % 25 == 24 else "", curves, score))
         if is_finished:
             recorder.stop("budget used", None)
     return folder
 
 
-def _end(folder: RunFolder, proposal: Proposal, generator: random.Random, failure: str, curves: bool) -> Trial:
+def _end(
+    folder: RunFolder,
+    proposal: Proposal,
+    generator: random.Random,
+    failure: str,
+    curves: bool,
+    judge: Callable[[Mapping[str, Any], random.Random], float],
+) -> Trial:
     worker = proposal.trial % 2
     if failure:
         return Trial(proposal, Outcome.OUT_OF_MEMORY, 2, message=failure, seconds=0.5, worker=worker)
-    score = score_of(proposal.values, generator)
+    score = judge(proposal.values, generator)
     files: tuple[StoredFile, ...] = ()
     if curves:
         epochs = [_epoch(epoch, score * (1 - math.exp(-epoch / 4))) for epoch in range(1, 21)]
@@ -117,7 +125,7 @@ def _end(folder: RunFolder, proposal: Proposal, generator: random.Random, failur
         name = f"{folder.relative(folder.trial(proposal.trial))}/curve.json"
         (folder.path / name).write_bytes(text)
         files = (StoredFile(name, len(text), hashlib.sha256(text).hexdigest()),)
-    gap = 0.2 - 0.3 * proposal.values["model.dropout"] + generator.gauss(0, 0.02)
+    gap = 0.2 - 0.3 * proposal.values.get("model.dropout", 0.0) + generator.gauss(0, 0.02)
     metrics = {
         "accuracy": score,
         "train_accuracy": min(score + 0.03, 1.0),

@@ -26,11 +26,12 @@ FLOORS = (
     ("run", "data"),
     ("strategies", "training", "reporting"),
     ("groundwork", "artifact"),
-    ("materials", "facts", "verdict", "revisit", "starter"),
+    ("materials", "facts", "verdict", "revisit", "starter", "sequel"),
     ("assembly", "prediction"),
     ("winner", "diagnosis"),
     ("combination", "session"),
     ("api",),
+    ("afterwards",),
     ("console",),
     ("cli",),
 )

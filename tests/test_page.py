@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from synthetic import PLAIN, make_run
 
-from hptune.api import report_page
+from hptune.afterwards import report_page
 from hptune.errors import RunDamagedError
 from hptune.reporting.page import LIBRARY, render_page, to_script_json
 from hptune.run.folder import RunFolder

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hptune.api import Evaluation, Page, Starter
+from hptune.afterwards import Page
+from hptune.api import Evaluation, Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
 from hptune.reporting.machine import to_json, trial_record

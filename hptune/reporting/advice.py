@@ -151,7 +151,7 @@ def _move(dimension: Dimension, setting: Setting, end: str) -> Any:
             steps = max(int(steps), 1)
         moved = edge - steps if end == "min" else edge + steps
     is_int = isinstance(dimension, Int) or (isinstance(dimension, Choice) and isinstance(edge, int))
-    moved = round(moved) if is_int else float(f"{moved:.6g}")
+    moved = round(moved) if is_int else _rounded(moved, edge)
     return _within(
         setting,
         moved,
@@ -160,6 +160,11 @@ def _move(dimension: Dimension, setting: Setting, end: str) -> Any:
         has_step=getattr(dimension, "step", None) is not None,
         log=getattr(dimension, "log", False),
     )
+
+
+def _rounded(moved: float, edge: float) -> float:
+    """Round as a person would write it; what sums of binary fractions leave beside zero is zero."""
+    return 0.0 if abs(moved) < abs(edge) * 1e-9 else float(f"{moved:.6g}")
 
 
 def _within(setting: Setting, moved: Any, edge: Any, end: str, *, has_step: bool, log: bool) -> Any:
