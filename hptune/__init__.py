@@ -19,6 +19,7 @@ __all__ = [
     "HptuneError",
     "__version__",
     "check",
+    "convert",
     "ensemble",
     "evaluate",
     "init",
@@ -31,10 +32,10 @@ __all__ = [
     "search",
 ]
 
-_AFTERWARDS = ("next_experiment", "report_page")
+_AFTERWARDS = ("convert", "next_experiment", "report_page")
 
 if TYPE_CHECKING:
-    from hptune.afterwards import next_experiment, report_page
+    from hptune.afterwards import convert, next_experiment, report_page
     from hptune.api import check, ensemble, evaluate, init, predict, report, runs, schema, search
     from hptune.errors import HptuneError
 

@@ -1,12 +1,16 @@
-"""What one does with a run after its search, from Python: its page, the next experiment. Nothing here prints."""
+"""What one does beside searching, from Python: pages, the next experiment, other tools' files. Nothing here prints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hptune.api import DEFAULT_RUNS, Starter, folder_of
 from hptune.run.folder import PAGE, find_run
+
+if TYPE_CHECKING:
+    from hptune.foreign.translation import Translation
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,21 @@ def next_experiment(
 
     name, text = write_sequel(find_run(run, Path(runs)), folder_of(output))
     return Starter(text, name)
+
+
+def convert(path: str | Path, tool: str, *, data: str | None = None, target: str | None = None) -> Translation:
+    """Make an experiment from the file of another tool; nothing in it is executed, and nothing is written.
+
+    Args:
+        path: The file, YAML or JSON.
+        tool: wandb, ludwig, optuna, determined, katib or nni.
+        data: The table, relative to where the experiment will lie; other tools' files do not name it.
+        target: The column to predict.
+
+    Raises:
+        UsageError: If the tool is unknown, or nothing in the file can be carried.
+        ExperimentError: If the file cannot be read.
+    """
+    from hptune.foreign.translation import translate
+
+    return translate(Path(path), tool, data, target)

@@ -281,6 +281,28 @@ def next_experiment(
     screen.write_starter(starter, output, force=force)
 
 
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The other tool's file, YAML or JSON.")],
+    tool: Annotated[
+        str, typer.Option("--from", metavar="TOOL", help="wandb, ludwig, optuna, determined, katib or nni.")
+    ],
+    data: Annotated[str | None, typer.Option(metavar="DATA", help="The table, which those files do not name.")] = None,
+    target: Annotated[str | None, typer.Option("--target", "-t", metavar="COLUMN", help="To predict.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="NAME.yaml by default; - for the screen.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Make an experiment from the file of another tool; says line by line what could not be carried."""
+    from hptune import afterwards, api
+    from hptune.console import screen
+
+    made = afterwards.convert(file, tool, data=data, target=target)
+    screen.write_starter(api.Starter(made.text, made.name), output, force=force)
+    screen.warn(f"{file}: {note}" for note in made.notes)
+
+
 def _split_words(command: str, words: list[str]) -> list[str]:
     """Return the arguments of a command that takes DATA, or ARTIFACT_OR_RUN and DATA."""
     if len(words) > 2:

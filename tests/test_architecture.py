@@ -25,6 +25,7 @@ FLOORS = (
     ("leaderboard", "tuner", "changes", "environment", "interruption", "description", "metrics", "models", "selection"),
     ("run", "data"),
     ("strategies", "training", "reporting"),
+    ("foreign",),
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter", "sequel"),
     ("assembly", "prediction"),
