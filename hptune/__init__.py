@@ -22,6 +22,7 @@ __all__ = [
     "convert",
     "ensemble",
     "evaluate",
+    "export",
     "init",
     "next_experiment",
     "predict",
@@ -32,10 +33,10 @@ __all__ = [
     "search",
 ]
 
-_AFTERWARDS = ("convert", "next_experiment", "report_page")
+_AFTERWARDS = ("convert", "export", "next_experiment", "report_page")
 
 if TYPE_CHECKING:
-    from hptune.afterwards import convert, next_experiment, report_page
+    from hptune.afterwards import convert, export, next_experiment, report_page
     from hptune.api import check, ensemble, evaluate, init, predict, report, runs, schema, search
     from hptune.errors import HptuneError
 

@@ -10,6 +10,7 @@ from hptune.api import DEFAULT_RUNS, Starter, folder_of
 from hptune.run.folder import PAGE, find_run
 
 if TYPE_CHECKING:
+    from hptune.exports.export import Export
     from hptune.foreign.translation import Translation
 
 
@@ -80,3 +81,23 @@ def convert(path: str | Path, tool: str, *, data: str | None = None, target: str
     from hptune.foreign.translation import translate
 
     return translate(Path(path), tool, data, target)
+
+
+def export(
+    form: str, run: str | None = None, *, runs: str | Path = DEFAULT_RUNS, output: str | Path | None = None
+) -> Export:
+    """Write a run in the files of another tool, whose views then open it.
+
+    Args:
+        form: optuna or tensorboard.
+        run: Folder or name; the latest by default.
+        runs: Where names are looked up.
+        output: A folder that is empty or does not exist; by default `NAME-FORM` in the current one.
+
+    Raises:
+        UsageError: If there is no such run or format, or the folder holds something.
+        RunDamagedError: If a file of the run is not what was written.
+    """
+    from hptune.exports import export as exporting
+
+    return exporting.export(find_run(run, Path(runs)), form, None if output is None else Path(output))

@@ -303,6 +303,23 @@ def convert(
     screen.warn(f"{file}: {note}" for note in made.notes)
 
 
+@app.command()
+def export(
+    run: RunArgument = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="optuna or tensorboard.")] = "tensorboard",
+    runs: RunsOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="RUN-FORMAT by default; empty or new.")
+    ] = None,
+) -> None:
+    """Write a run in the files of another tool, and say how to open them there."""
+    from hptune import afterwards, api
+    from hptune.console import screen
+
+    made = afterwards.export(form, run, runs=runs or api.DEFAULT_RUNS, output=output)
+    screen.say(screen.aside(), f"wrote {made.trials} trials to {made.folder}; {made.opening}")
+
+
 def _split_words(command: str, words: list[str]) -> list[str]:
     """Return the arguments of a command that takes DATA, or ARTIFACT_OR_RUN and DATA."""
     if len(words) > 2:

@@ -25,7 +25,7 @@ FLOORS = (
     ("leaderboard", "tuner", "changes", "environment", "interruption", "description", "metrics", "models", "selection"),
     ("run", "data"),
     ("strategies", "training", "reporting"),
-    ("foreign",),
+    ("foreign", "exports"),
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter", "sequel"),
     ("assembly", "prediction"),

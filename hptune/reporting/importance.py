@@ -107,7 +107,7 @@ def _measurer(space: SearchSpace, trials: Sequence[Trial]) -> Callable[[Sequence
     from optuna.importance import PedAnovaImportanceEvaluator
 
     distributions = {dimension.name: to_distribution(dimension) for dimension in space.dimensions}
-    with warnings.catch_warnings(), _in_silence():
+    with warnings.catch_warnings(), in_silence():
         warnings.simplefilter("ignore")
         study = optuna.create_study()
         study.add_trials([_to_optuna(space, distributions, trial) for trial in trials])
@@ -130,7 +130,7 @@ def _shares(raw: Mapping[str, float]) -> Mapping[str, float]:
 
 
 @contextmanager
-def _in_silence() -> Iterator[None]:
+def in_silence() -> Iterator[None]:
     """Let Optuna not announce its study."""
     import optuna
 
