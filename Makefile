@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench docs lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/hptune search configs/digits.yaml
@@ -22,6 +22,10 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/against_keras_tuner.py
+
+# The site, to open from disk: build/docs/index.html.
+docs: $(VENV)/installed-dev
+	$(BIN)/mkdocs build --quiet --strict
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hptune needs Python 3.11 to 3.13, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % sys.version_info[:2])'

@@ -49,7 +49,7 @@ def test_every_setting_and_metric_is_documented() -> None:
 
 def test_every_command_is_documented() -> None:
     for command in app.registered_commands:
-        assert f"`hptune {command.callback.__name__} " in README
+        assert f"`hptune {command.name or command.callback.__name__} " in README
 
 
 def test_every_dependency_has_its_reason() -> None:
