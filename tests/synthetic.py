@@ -45,7 +45,7 @@ PLAIN: Mapping[str, Any] = {
 def score_of(values: Mapping[str, Any], generator: random.Random) -> float:
     """A score in which the learning rate matters most, units a little, and l1 not at all."""
     rate = math.log10(values["training.learning_rate"])
-    good = 0.9 - 0.12 * (rate + 2.3) ** 2 / 4 - 0.05 * (values["model.dropout"] - 0.2) ** 2
+    good = 0.9 - 0.12 * (rate + 2.3) ** 2 / 4 - 0.05 * (values.get("model.dropout", 0.2) - 0.2) ** 2
     good += 0.02 * (values["model.units"] == 128) - 0.02 * (values["model.batch_norm"] == "none")
     return min(max(good + generator.gauss(0, 0.006), 0.05), 0.999)
 

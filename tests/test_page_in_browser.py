@@ -32,15 +32,19 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Pages of made runs: one of a common size, one of a thousand trials, one full of hostile names."""
+    """Pages of made runs: of a common size, of a thousand trials, of thirty dimensions, full of hostile names."""
     root = tmp_path_factory.mktemp("runs")
     hostile = copy.deepcopy(dict(PLAIN))
     hostile["data"] = {"source": f"{HOSTILE}.csv", "target": HOSTILE}
     hostile["training"]["class_weight"] = {"values": ["none", {HOSTILE: 1.0, "b": 2.0}]}
+    wide = copy.deepcopy(dict(PLAIN))
+    wide["model"] |= {"blocks": {"min": 1, "max": 20}, "units": {"values": [32, 64, 128]}}
+    wide["model"]["dropout"] = {"min": 0.0, "max": 0.5, "per_block": True}
     found = {}
     patch = pytest.MonkeyPatch()
     patch.setattr(os, "fsync", lambda descriptor: None)
     sizes: dict[str, tuple[int, Any, str]] = {
+        "wide": (40, wide, "out of memory"),
         "common": (60, PLAIN, "out of memory"),
         "large": (1000, PLAIN, "out of memory"),
         "hostile": (30, hostile, HOSTILE),
@@ -65,7 +69,7 @@ def bright(tab: Tab) -> int:
 
 
 @pytest.mark.parametrize("width", [CALM, PHONE])
-@pytest.mark.parametrize("name", ["common", "large", "hostile"])
+@pytest.mark.parametrize("name", ["common", "large", "wide", "hostile"])
 def test_a_page_draws_all_its_figures_in_silence_and_alone(
     chrome: Any, pages: dict[str, Path], name: str, width: int
 ) -> None:
@@ -184,6 +188,17 @@ def test_brushing_an_axis_filters_the_leaderboard_until_it_is_cleared(tab: Tab) 
     assert brushed
     assert min(brushed) > 0.2
     assert tab.texts("#count") == ["60 trials"]
+
+
+def test_of_many_dimensions_the_most_important_stand_side_by_side(chrome: Any, pages: dict[str, Path]) -> None:
+    tab = Tab(chrome, pages["wide"], CALM)
+
+    drawn = tab.run("return hptune.figures.parallel({narrow: false}).parallelAxis.map((axis) => axis.name)")
+
+    assert len(tab.run("return hptune.data.axes")) == 27
+    assert len(drawn) == 17
+    assert {"learning_rate", "accuracy"} < set(drawn)
+    assert "Of 27 dimensions the 16 most important are drawn." in tab.run("return document.body.textContent")
 
 
 def test_hovering_a_dot_tells_of_its_trial(tab: Tab) -> None:

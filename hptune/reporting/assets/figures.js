@@ -105,8 +105,11 @@ hptune.figures.history = ({ axis }) => {
   });
 };
 
+// More bars than these say no more: what follows matters less than any of them.
+hptune.importantItems = () => hptune.data.importance.slice(0, 30);
+
 hptune.figures.importance = () => {
-  const items = [...hptune.data.importance].reverse();
+  const items = hptune.importantItems().reverse();
   const ink = hptune.theme.colour("ink"), warm = hptune.theme.colour("warm");
   return hptune.frame({
     xAxis: hptune.axis("share of importance", { type: "value", min: 0, scale: false, axisLabel: { color: hptune.theme.colour("quiet"), hideOverlap: true, formatter: (value) => `${Math.round(100 * value)} %` } }),
@@ -120,7 +123,7 @@ hptune.figures.importance = () => {
         const bar = (x1, y1, x2, y2) => ({ type: "line", shape: { x1, y1, x2, y2 }, ...stroke });
         return { type: "group", children: [bar(left[0], left[1], right[0], right[1]), bar(left[0], left[1] - 4, left[0], left[1] + 4), bar(right[0], right[1] - 4, right[0], right[1] + 4)] };
       } },
-      { name: "without effect", type: "scatter", symbol: "diamond", symbolSize: 10, data: items.map((item, row) => [item.chance, row]), itemStyle: { color: warm }, z: 4 },
+      { name: "without effect", type: "scatter", symbol: "diamond", symbolSize: 10, data: items.map((item, row) => [Math.min(item.chance, 1), row]), itemStyle: { color: warm }, z: 4 },
     ],
   });
 };

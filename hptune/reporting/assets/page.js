@@ -47,13 +47,13 @@ hptune.page = (() => {
 
   // Height follows what there is to show, within reason.
   function fit(name, place) {
-    const few = { importance: hptune.data.importance.length * 30 + 90, timeline: new Set(hptune.data.timeline.map((bar) => bar[0])).size * 34 + 110 }[name];
+    const few = { importance: hptune.importantItems().length * 30 + 90, timeline: new Set(hptune.data.timeline.map((bar) => bar[0])).size * 34 + 110 }[name];
     if (few) place.style.height = `${Math.max(Math.min(few, 900), 160)}px`;
     if (name === "timeline" && charts.has(name)) {
       const lanes = charts.get(name).getOption()?.yAxis?.[0]?.data?.length ?? 0;
       if (lanes) place.style.height = `${Math.max(Math.min(lanes * 26 + 90, 1200), 160)}px`;
     }
-    if (name === "parallel" && isNarrow()) place.style.height = `${Math.max((axes.length + 1) * 48, 320)}px`;
+    if (name === "parallel" && isNarrow()) place.style.height = `${Math.max((hptune.parallelColumns().length + 1) * 48, 320)}px`;
   }
 
   function draw(name) {

@@ -25,14 +25,23 @@ hptune.toUnit = (axis, value) => {
   return axis.log ? Math.log(value / axis.min) / Math.log(axis.max / axis.min) : (value - axis.min) / (axis.max - axis.min);
 };
 
+// As many axes as can be read side by side: the most important ones, in the order of the space.
+hptune.parallelColumns = () => {
+  const { axes, importance } = hptune.data;
+  const rank = (column) => { const place = importance.findIndex((item) => item.name === axes[column].label); return place < 0 ? importance.length : place; };
+  const columns = axes.map((_, column) => column);
+  return columns.length <= 16 ? columns : columns.sort((a, b) => rank(a) - rank(b) || a - b).slice(0, 16).sort((a, b) => a - b);
+};
+
 hptune.figures.parallel = ({ narrow }) => {
-  const { axes, trials, metric } = hptune.data;
+  const { trials, metric } = hptune.data;
+  const columns = hptune.parallelColumns(), axes = columns.map((column) => hptune.data.axes[column]);
   const ink = hptune.theme.colour("ink"), quiet = hptune.theme.colour("quiet");
   const scored = hptune.worstFirst();
   // Better is up.
   const isFalling = hptune.data.direction === "min" && !narrow;
   const look = (axis, dim) => ({
-    dim, name: axis.label, nameTruncate: { maxWidth: narrow ? 200 : 90, ellipsis: "…" }, nameTextStyle: { color: ink, fontSize: 12 },
+    dim, name: axis.label, nameTruncate: { maxWidth: narrow ? 200 : Math.max(Math.floor(1100 / (axes.length + 1)) - 6, 40), ellipsis: "…" }, nameTextStyle: { color: ink, fontSize: 12 },
     axisLabel: { color: quiet, fontSize: 11, formatter: (value) => hptune.short(value), hideOverlap: true, textBorderColor: hptune.theme.colour("back"), textBorderWidth: 3, width: narrow ? 60 : 70, overflow: "truncate" },
     axisLine: { lineStyle: { color: quiet } }, axisTick: { show: false },
   });
@@ -47,7 +56,7 @@ hptune.figures.parallel = ({ narrow }) => {
     series: [{
       name: "trials", type: "parallel", progressive: 500, inactiveOpacity: 0.04, activeOpacity: 0.9,
       lineStyle: { width: scored.length > 300 ? 1 : 1.6, opacity: scored.length > 2000 ? 0.15 : scored.length > 300 ? 0.35 : 0.7 },
-      data: scored.map((index) => [...axes.map((_, column) => trials.values[column][index] ?? "-"), trials.score[index]]),
+      data: scored.map((index) => [...columns.map((column) => trials.values[column][index] ?? "-"), trials.score[index]]),
     }],
   });
 };
