@@ -26,10 +26,13 @@ from hptune.trial import Trial, derive_seed
 Floats = npt.NDArray[np.floating[Any]]
 
 LEVEL = 0.95
-# Trials that are held against the winner, and how often rows are drawn: more rows need fewer draws for equal time.
+# Trials that are held against the winner, and rows that may be scored in all: many rows take fewer draws, then fewer
+# rivals, so that the end of a search stays a matter of seconds.
 _RIVALS = 9
-_ROW_DRAWS = 4_000_000
-_FEWEST_DRAWS, _MOST_DRAWS = 50, 400
+_SCORED_ROWS = 2_000_000
+# Putting the rows in order for one class takes as long as this many times counting hits.
+_RANKING_COST = 10
+_FEWEST_DRAWS, _MOST_DRAWS = 50, 200
 # More points than these show no more.
 _MOST_RESIDUALS = 1000
 _RANKED = ("roc_auc", "average_precision")
@@ -67,7 +70,9 @@ def _is_of(text: str, winner: Trial, trials: int) -> bool:
 def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | None:
     """Hold the winner against chance, its rivals and the truth; None where its predictions were not kept."""
     about, folder = materials.about, materials.folder
-    kept = [trial for trial in scored[: _RIVALS + 1] if (folder.path / trial.file(PREDICTIONS).name).is_file()]
+    rows = len(materials.split.validation) * _cost_of_a_row(materials)
+    compared = min(max(_SCORED_ROWS // (rows * _FEWEST_DRAWS), 2), _RIVALS + 1)
+    kept = [trial for trial in scored[:compared] if (folder.path / trial.file(PREDICTIONS).name).is_file()]
     if not kept or kept[0] is not scored[0]:
         return None
     truth = encode_target(materials.rows(materials.split.validation), about.target, about.labels)
@@ -95,6 +100,12 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
     }
 
 
+def _cost_of_a_row(materials: Materials) -> int:
+    """How long a row takes to be scored, in hits counted."""
+    is_ranked = materials.ground.objective.metric in _RANKED
+    return _RANKING_COST * len(materials.about.labels) if is_ranked else 1
+
+
 def _draw_scores(materials: Materials, truth: npt.NDArray[Any], predictions: Sequence[Floats]) -> Floats:
     """Score predictions on rows drawn with replacement, the same rows for all of them.
 
@@ -107,7 +118,8 @@ def _draw_scores(materials: Materials, truth: npt.NDArray[Any], predictions: Seq
     about, metric = materials.about, materials.ground.objective.metric
     seed = derive_seed(materials.ground.experiment.strategy.seed, "insight")
     generator = np.random.default_rng(seed)
-    count = min(max(_ROW_DRAWS // (len(truth) * len(predictions)), _FEWEST_DRAWS), _MOST_DRAWS)
+    cost = len(truth) * _cost_of_a_row(materials)
+    count = min(max(_SCORED_ROWS // (cost * len(predictions)), _FEWEST_DRAWS), _MOST_DRAWS)
     draws: list[list[float]] = []
     for _ in range(count):
         rows = generator.integers(0, len(truth), len(truth))

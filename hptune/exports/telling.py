@@ -12,7 +12,6 @@ from hptune.objective import Objective
 from hptune.reporting.recorded import experiment_of
 from hptune.reporting.summary import leaderboard_of
 from hptune.run.folder import CURVE, RunFolder
-from hptune.run.journal import read_journal
 from hptune.run.records import replay
 from hptune.space import SearchSpace
 from hptune.trial import Trial
@@ -59,8 +58,7 @@ def tell_run(folder: RunFolder) -> ToldRun:
         UsageError: If the folder is no run.
         RunDamagedError: If a file of the run is not what was written.
     """
-    folder.read()
-    records = read_journal(folder.journal).records
+    records = folder.records()
     history = replay(records)
     times: dict[int, list[str]] = {}
     for record in records:

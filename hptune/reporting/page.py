@@ -24,7 +24,6 @@ from hptune.reporting.summary import Summary, summarize
 from hptune.reporting.words import describe_ensemble, format_bytes, format_number, printable, verdict_rows
 from hptune.run.files import write_text
 from hptune.run.folder import INSIGHT, PAGE, RunFolder
-from hptune.run.journal import read_journal
 from hptune.run.records import replay
 
 LIBRARY = "vendor/echarts.min.js"
@@ -54,9 +53,10 @@ def render_page(folder: RunFolder) -> str:
         UsageError: If the folder is no run.
         RunDamagedError: If a file of the run is not what was written.
     """
-    summary = summarize(folder)
-    records = read_journal(folder.journal).records
+    # Read once: a search under way goes on writing.
+    records = folder.records()
     history = replay(records)
+    summary = summarize(folder, history)
     experiment = experiment_of(history.header, folder.name)
     space = experiment.space()
     insight = _read_insight(folder)

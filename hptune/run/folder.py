@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hptune.errors import RunDamagedError, StorageError, UsageError
 from hptune.run.files import TEMPORARY_SUFFIX, describe_file, remove_folder, storage_errors
-from hptune.run.journal import read_journal
+from hptune.run.journal import Record, read_journal
 from hptune.run.records import History, replay
 from hptune.trial import StoredFile, Trial
 
@@ -127,12 +127,16 @@ class RunFolder:
             UsageError: If this is not a run.
             RunDamagedError: If the journal is not what was written.
         """
+        return replay(self.records())
+
+    def records(self) -> tuple[Record, ...]:
+        """Read the journal's records, the header first; as `read`."""
         if not self.journal.is_file():
             raise UsageError(f"{self.path}: expected a run folder with a journal.jsonl, found none")
-        history = replay(read_journal(self.journal).records)
-        if not history.header:
+        records = read_journal(self.journal).records
+        if not records:
             raise UsageError(f"{self.path}: the run was stopped before anything was recorded; run the search again")
-        return history
+        return records
 
     def move_aside(self) -> Path:
         """Rename the folder to NAME.1, NAME.2, ..., never deleting anything; return where it went."""
