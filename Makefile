@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test torture lint audit bench lock clean
+.PHONY: demo test torture lint audit bench docs lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/hptune search configs/digits.yaml
@@ -33,6 +33,10 @@ bench: $(VENV)/installed-dev
 # is installed into an environment of its own, because it is no part of hptune. Without network it says so and ends well.
 audit: $(VENV)/installed-dev
 	$(BIN)/python tests/audit.py
+
+# The site, to open from disk: build/docs/index.html.
+docs: $(VENV)/installed-dev
+	$(BIN)/mkdocs build --quiet --strict
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hptune needs Python 3.11 to 3.13, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % sys.version_info[:2])'

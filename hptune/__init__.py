@@ -19,17 +19,24 @@ __all__ = [
     "HptuneError",
     "__version__",
     "check",
+    "convert",
     "ensemble",
     "evaluate",
+    "export",
     "init",
+    "next_experiment",
     "predict",
     "report",
+    "report_page",
     "runs",
     "schema",
     "search",
 ]
 
+_AFTERWARDS = ("convert", "export", "next_experiment", "report_page")
+
 if TYPE_CHECKING:
+    from hptune.afterwards import convert, export, next_experiment, report_page
     from hptune.api import check, ensemble, evaluate, init, predict, report, runs, schema, search
     from hptune.errors import HptuneError
 
@@ -41,7 +48,7 @@ def __getattr__(name: str) -> Any:
 
         return HptuneError
     if name in __all__:
-        from hptune import api
+        from hptune import afterwards, api
 
-        return getattr(api, name)
+        return getattr(afterwards if name in _AFTERWARDS else api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -118,8 +118,21 @@ def search(
 
         session = Session(ground, folder, workers or count_cores(), interruption, adopted)
         summary = session.search(processes, observe)
+    _write_page(folder)
     check_gates(summary, fail_under)
     return summary
+
+
+def _write_page(folder: RunFolder) -> None:
+    """Leave `report.html` in the run folder; a search that has succeeded does not fail for its page."""
+    from hptune.reporting.page import write_page
+    from hptune.run.log import LOGGER, log_to
+
+    with log_to(folder.log):
+        try:
+            write_page(folder)
+        except Exception:  # noqa: BLE001 - the results are on disk; hptune report says what is wrong
+            LOGGER.warning("report.html could not be written", exc_info=True)
 
 
 def _choose_folder(ground: Groundwork, run: str | None, runs: Path | None, *, resume: bool, fresh: bool) -> RunFolder:
@@ -368,5 +381,9 @@ def init(
     from hptune.starter import make_name, write_starter
 
     name = name or make_name(str(data))
-    base = None if output is None or str(output) == "-" else Path(output).parent
-    return Starter(write_starter(str(data), target, metric, name, base), name)
+    return Starter(write_starter(str(data), target, metric, name, folder_of(output)), name)
+
+
+def folder_of(output: str | Path | None) -> Path | None:
+    """Return where a file will lie; None for the current folder, also where it is the screen."""
+    return None if output is None or str(output) == "-" else Path(output).parent

@@ -139,7 +139,7 @@ def report(
     run: RunArgument = None,
     runs: RunsOption = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="terminal, markdown, json or csv.")
+        str, typer.Option("--format", metavar="FORMAT", help="terminal, html, markdown, json or csv.")
     ] = "terminal",
     output: OutputOption = None,
     fail_under: FailUnderOption = None,
@@ -155,6 +155,11 @@ def report(
     form = "json" if as_json else form
     if trial is not None:
         screen.show_one_trial(summary, trial, form, output)
+    elif form == "html":
+        from hptune.afterwards import report_page
+
+        page = report_page(run, runs=runs or api.DEFAULT_RUNS)
+        screen.write_page(page, output)
     else:
         screen.show_report(summary, form, output)
     check_gates(summary, fail_under or ())
@@ -271,6 +276,62 @@ def init(
     from hptune.console import screen
 
     screen.write_starter(api.init(data, target, metric=metric, name=name, output=output), output, force=force)
+
+
+@app.command(name="next")
+def next_experiment(
+    run: RunArgument = None,
+    runs: RunsOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="NAME-2.yaml by default; - for the screen.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write the experiment that should follow a run: wider at its edges, without idle dimensions, from its winners."""
+    from hptune import afterwards, api
+    from hptune.console import screen
+
+    starter = afterwards.next_experiment(run, runs=runs or api.DEFAULT_RUNS, output=output)
+    screen.write_starter(starter, output, force=force)
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The other tool's file, YAML or JSON.")],
+    tool: Annotated[
+        str, typer.Option("--from", metavar="TOOL", help="wandb, ludwig, optuna, determined, katib or nni.")
+    ],
+    data: Annotated[str | None, typer.Option(metavar="DATA", help="The table, which those files do not name.")] = None,
+    target: Annotated[str | None, typer.Option("--target", "-t", metavar="COLUMN", help="To predict.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="NAME.yaml by default; - for the screen.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Make an experiment from the file of another tool; says line by line what could not be carried."""
+    from hptune import afterwards, api
+    from hptune.console import screen
+
+    made = afterwards.convert(file, tool, data=data, target=target)
+    screen.write_starter(api.Starter(made.text, made.name), output, force=force)
+    screen.warn(f"{file}: {note}" for note in made.notes)
+
+
+@app.command()
+def export(
+    run: RunArgument = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="optuna or tensorboard.")] = "tensorboard",
+    runs: RunsOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="RUN-FORMAT by default; empty or new.")
+    ] = None,
+) -> None:
+    """Write a run in the files of another tool, and say how to open them there."""
+    from hptune import afterwards, api
+    from hptune.console import screen
+
+    made = afterwards.export(form, run, runs=runs or api.DEFAULT_RUNS, output=output)
+    screen.say(screen.aside(), f"wrote {made.trials} trials to {made.folder}; {made.opening}")
 
 
 def _split_words(command: str, words: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from hptune.objective import Objective
@@ -26,7 +27,7 @@ class Leaderboard:
     trials: tuple[Trial, ...]
     dimensions: tuple[str, ...]
 
-    @property
+    @cached_property
     def scored(self) -> tuple[Trial, ...]:
         """The trials that have a score, best first."""
         return tuple(trial for trial in self.trials if trial.score is not None)

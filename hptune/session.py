@@ -13,6 +13,7 @@ from typing import Any
 from hptune.adoption import complete_adoption, describe_adoption, find_changes
 from hptune.changes import describe_changes
 from hptune.clock import Clock
+from hptune.diagnosis import write_insight
 from hptune.environment import describe_environment, describe_processor, describe_versions
 from hptune.errors import ChangedError, HptuneError, NoTrialCompletedError
 from hptune.facts import describe_brackets, describe_plan
@@ -297,9 +298,9 @@ class Session:
             raise NoTrialCompletedError(_describe_failures(board.trials))
         winner = board.scored[0]
         verdict = summarize(self._folder).verdict
-        if verdict is not None and verdict.get("trial") == winner.number:
-            return
-        deliver(self._materials, winner, processes, recorder)
+        if verdict is None or verdict.get("trial") != winner.number:
+            deliver(self._materials, winner, processes, recorder)
+        write_insight(self._materials, board)
 
 
 def _describe_failures(trials: tuple[Trial, ...]) -> str:

@@ -1,15 +1,12 @@
-"""How a search shows where it stands: lines that change in place, one plain line a trial, JSON Lines, or nothing."""
+"""How a search shows where it stands: live, one plain line a trial, JSON Lines, or nothing."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.text import Text
 
 from hptune.console.screen import aside, say, show_json
 from hptune.objective import Objective
@@ -17,8 +14,6 @@ from hptune.reporting.machine import trial_record
 from hptune.reporting.words import format_duration, format_number
 from hptune.trial import Outcome, Proposal, Trial
 from hptune.tuner import Plan
-
-_BAR_WIDTH = 60
 
 
 class Progress:
@@ -32,15 +27,16 @@ class Progress:
             plan: How much there is to do.
             finished: Trials of earlier sessions.
         """
-        self._objective = objective
-        self._plan = plan
+        self.objective = objective
+        self.plan = plan
         self._began = time.monotonic()
+        self._done_before = len(finished)
         self._done = len(finished)
         self._epochs = sum(trial.epochs for trial in finished)
-        self._share_before = self._share_done()
-        self._best: Trial | None = None
+        self._share_before = self.share_done()
+        self.best: Trial | None = None
         for trial in finished:
-            self._take(trial)
+            self.take(trial)
 
     def started(self, proposal: Proposal, worker: int) -> None:
         """Nothing to count."""
@@ -53,36 +49,46 @@ class Progress:
         """Count an ended trial."""
         if trial.outcome not in (Outcome.INTERRUPTED, Outcome.PAUSED):
             self._done += 1
-        self._take(trial)
+        self.take(trial)
 
-    def _take(self, trial: Trial) -> None:
-        if trial.score is not None and self._objective.is_better(trial.score, self._best.score if self._best else None):
-            self._best = trial
+    def take(self, trial: Trial) -> None:
+        """Let a result count, of this session or an earlier one."""
+        if trial.score is not None and self.objective.is_better(trial.score, self.best.score if self.best else None):
+            self.best = trial
 
-    def _describe_best(self) -> str:
-        if self._best is None:
+    def describe_best(self) -> str:
+        """Say which score is the best so far."""
+        if self.best is None:
             return "no score yet"
-        return f"best {self._objective.metric} {format_number(self._best.score)} (trial {self._best.number})"
+        return f"best {self.objective.metric} {format_number(self.best.score)} (trial {self.best.number})"
 
-    def _describe_count(self) -> str:
-        return f"{self._done}/{self._plan.trials}" if self._plan.trials is not None else str(self._done)
+    def describe_count(self) -> str:
+        """Say how many trials are done, of how many."""
+        return f"{self._done}/{self.plan.trials}" if self.plan.trials is not None else str(self._done)
 
-    def _share_done(self) -> float | None:
+    def share_done(self) -> float | None:
         """Which share of the work is done: by epochs where they are planned, else by trials."""
-        if self._plan.epochs is not None:
-            return self._epochs / self._plan.epochs
-        return self._done / self._plan.trials if self._plan.trials is not None else None
+        if self.plan.epochs is not None:
+            return self._epochs / self.plan.epochs
+        return self._done / self.plan.trials if self.plan.trials is not None else None
 
     def _seconds_left(self) -> float | None:
         passed = time.monotonic() - self._began
-        share, left = self._share_done(), []
+        share, left = self.share_done(), []
         if share is not None and self._share_before is not None and share > self._share_before:
             left.append(passed / (share - self._share_before) * max(1 - share, 0))
-        if self._plan.seconds is not None:
-            left.append(max(self._plan.seconds - passed, 0))
+        if self.plan.seconds is not None:
+            left.append(max(self.plan.seconds - passed, 0))
         return min(left, default=None)
 
-    def _describe_time(self) -> str:
+    def describe_pace(self) -> str:
+        """Say how many trials end in a minute; empty before that is known."""
+        passed = time.monotonic() - self._began
+        done = self._done - self._done_before
+        return f"{60 * done / passed:.1f} trials a minute" if done and passed > 1 else ""
+
+    def describe_time(self) -> str:
+        """Say how long it has taken, and how long it will."""
         left = self._seconds_left()
         passed = format_duration(time.monotonic() - self._began)
         return f"{passed} so far" + (f", {format_duration(left)} left" if left is not None else "")
@@ -103,7 +109,7 @@ class PlainProgress(Progress):
 
     def __enter__(self) -> Progress:
         with suppress(OSError):
-            say(aside(), self._plan.words)
+            say(aside(), self.plan.words)
         return self
 
     def finished(self, trial: Trial) -> None:
@@ -112,11 +118,11 @@ class PlainProgress(Progress):
         if self._shown.get(trial.number) == trial.epochs:
             return
         self._shown[trial.number] = trial.epochs
-        result = f"{self._objective.metric} {format_number(trial.score)}" if trial.score is not None else trial.message
+        result = f"{self.objective.metric} {format_number(trial.score)}" if trial.score is not None else trial.message
         state = f"paused after epoch {trial.epochs}," if trial.outcome is Outcome.PAUSED else trial.outcome.value
-        line = f"trial {trial.number} {state} {result}; {self._describe_best()}; "
+        line = f"trial {trial.number} {state} {result}; {self.describe_best()}; "
         with suppress(OSError):
-            say(aside(), f"{line}{self._describe_count()} done, {self._describe_time()}")
+            say(aside(), f"{line}{self.describe_count()} done, {self.describe_time()}")
 
 
 class JsonProgress(PlainProgress):
@@ -129,52 +135,6 @@ class JsonProgress(PlainProgress):
             show_json(trial_record(trial))
 
 
-class LiveProgress(Progress):
-    """A few lines that change in place."""
-
-    def __init__(self, objective: Objective, plan: Plan, finished: Sequence[Trial]) -> None:
-        super().__init__(objective, plan, finished)
-        self._running: dict[int, str] = {}
-        self._live = Live(get_renderable=self._render, console=aside(), refresh_per_second=4, transient=True)
-
-    def started(self, proposal: Proposal, worker: int) -> None:
-        """Show the trial among those under way."""
-        self._running[proposal.trial] = "begins"
-
-    def epoch(self, trial: int, epoch: int, score: float) -> None:
-        """Show how far a trial is."""
-        super().epoch(trial, epoch, score)
-        self._running[trial] = f"epoch {epoch}, {self._objective.metric} {format_number(score)}"
-
-    def finished(self, trial: Trial) -> None:
-        """Take the trial away; say so where it failed."""
-        super().finished(trial)
-        self._running.pop(trial.number, None)
-        if trial.has_failed:
-            with suppress(OSError):
-                say(self._live.console, f"trial {trial.number} {trial.outcome.value}: {trial.message}", "yellow")
-
-    def _render(self) -> RenderableType:
-        counts = f"{self._describe_count()} done, {len(self._running)} running; {self._describe_best()}; "
-        lines: list[RenderableType] = [Text(counts + self._describe_time(), overflow="ellipsis", no_wrap=True)]
-        if (share := self._share_done()) is not None:
-            # The bar does not end its line; an empty text does.
-            lines += [ProgressBar(total=1.0, completed=min(share, 1.0), width=_BAR_WIDTH), Text("")]
-        for number, state in sorted(self._running.items()):
-            lines.append(Text(f"  trial {number}: {state}", style="dim", overflow="ellipsis", no_wrap=True))
-        return Group(*lines)
-
-    def __enter__(self) -> Progress:
-        say(self._live.console, self._plan.words)
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        # A terminal that was closed takes no farewell.
-        with suppress(OSError):
-            self._live.__exit__(None, None, None)
-
-
 def choose_progress(
     objective: Objective, plan: Plan, finished: Sequence[Trial], *, as_json: bool, quiet: bool
 ) -> Progress:
@@ -183,6 +143,14 @@ def choose_progress(
         return JsonProgress(objective, plan, finished)
     if quiet:
         return Progress(objective, plan, finished)
-    if aside().is_terminal and not aside().is_dumb_terminal:
+    if _is_watched():
+        from hptune.console.live import LiveProgress
+
         return LiveProgress(objective, plan, finished)
     return PlainProgress(objective, plan, finished)
+
+
+def _is_watched() -> bool:
+    """Tell whether lines may change in place: a terminal that can, and no log of a continuous integration."""
+    # rich takes FORCE_COLOR for a terminal, also in a pipe, where control characters would be rubbish.
+    return sys.stderr.isatty() and not aside().is_dumb_terminal and not os.environ.get("CI")

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hptune.afterwards import Page
 from hptune.api import Evaluation, Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
@@ -232,7 +233,17 @@ def show_report(summary: Summary, form: str, output: Path | None) -> None:
         case "csv":
             _write(to_csv(summary), output)
         case _:
-            raise UsageError(f"--format: expected terminal, markdown, json or csv, got {form!a}")
+            raise UsageError(f"--format: expected terminal, html, markdown, json or csv, got {form!a}")
+
+
+def write_page(page: Page, output: Path | None) -> None:
+    """Write a page to a file, by default into the run folder, and say where; `-` stands for standard output."""
+    if str(output) == "-":
+        _write(page.text, None)
+        return
+    path = output or page.path
+    write_text(path, page.text)
+    say(aside(), f"wrote {path} ({format_bytes(len(page.text.encode()))}); open it in a browser")
 
 
 def warn(notes: Iterable[str]) -> None:

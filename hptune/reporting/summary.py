@@ -56,14 +56,18 @@ class Summary:
         return self.leaderboard.scored[0] if self.leaderboard.scored else None
 
 
-def summarize(folder: RunFolder) -> Summary:
+def summarize(folder: RunFolder, history: History | None = None) -> Summary:
     """Gather what there is to tell.
+
+    Args:
+        folder: Of the run.
+        history: What its journal says, where the caller has read it; else it is read.
 
     Raises:
         UsageError: If the folder is no run.
         RunDamagedError: If a file is not what was written.
     """
-    history = folder.read()
+    history = folder.read() if history is None else history
     return Summary(
         name=folder.name,
         state=_describe_state(history),

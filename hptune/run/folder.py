@@ -23,7 +23,7 @@ from hptune.run.files import (
     storage_errors,
     sync_folder,
 )
-from hptune.run.journal import hold, read_journal
+from hptune.run.journal import Record, hold, read_journal
 from hptune.run.records import History, replay
 from hptune.trial import StoredFile, Trial
 
@@ -37,6 +37,8 @@ WEIGHTS = "weights.npz"
 PREDICTIONS = "predictions.npy"
 CURVE = "curve.json"
 STATE = "state.npz"
+INSIGHT = "insight.json"
+PAGE = "report.html"
 # Room for the longest name below a run folder within the 4,096 bytes that Linux allows (1,024 on macOS).
 LONGEST_PATH = 900
 
@@ -160,12 +162,16 @@ class RunFolder:
             UsageError: If this is not a run.
             RunDamagedError: If the journal is not what was written.
         """
+        return replay(self.records(), self.journal)
+
+    def records(self) -> tuple[Record, ...]:
+        """Read the journal's records, the header first; as `read`."""
         if not os.path.lexists(self.journal):
             raise UsageError(f"{self.path}: expected a run folder with a journal.jsonl, found none")
-        history = replay(read_journal(self.journal).records, self.journal)
-        if not history.header:
+        records = read_journal(self.journal).records
+        if not records:
             raise UsageError(f"{self.path}: the run was stopped before anything was recorded; run the search again")
-        return history
+        return records
 
     def move_aside(self) -> Path:
         """Rename the folder to NAME.1, NAME.2, ..., never deleting anything; return where it went.

@@ -280,6 +280,19 @@ def write_yaml(plain: Mapping[str, Any]) -> str:
     return text
 
 
+def write_flow(value: Any) -> str:
+    """Write a value on one line, as it stands behind a key.
+
+    >>> write_flow({"min": 1e-07, "max": 0.5}), write_flow("yes"), write_flow([None, 1])
+    ('{min: 1.0e-07, max: 0.5}', "'yes'", '[null, 1]')
+    """
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=math.inf
+    )
+    # What ends a document that is a lone scalar.
+    return text.removesuffix("\n").removesuffix("...").rstrip("\n")
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes scalars so that YAML 1.1 and 1.2 read the same."""
 

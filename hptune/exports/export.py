@@ -1,0 +1,56 @@
+"""The register of formats, and the folder that an export fills: a new one, never somebody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hptune.errors import UsageError
+from hptune.exports import optuna, tensorboard
+from hptune.exports.telling import ToldRun, tell_run
+from hptune.run.files import storage_errors
+from hptune.run.folder import RunFolder
+
+FORMATS: Mapping[str, Callable[[ToldRun, Path], str]] = {
+    "optuna": optuna.write,
+    "tensorboard": tensorboard.write,
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: Where it lies.
+        trials: How many it holds.
+        opening: How to open it.
+    """
+
+    folder: Path
+    trials: int
+    opening: str
+
+
+def export(run: RunFolder, form: str, output: Path | None) -> Export:
+    """Write a run in the files of another tool.
+
+    Args:
+        run: What to write.
+        form: The tool.
+        output: A folder that is empty or does not exist; by default `NAME-FORM` in the current one.
+
+    Raises:
+        UsageError: If the format is unknown, or the folder holds something.
+        StorageError: If the file system refuses.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"--format: expected {' or '.join(FORMATS)}, got {form!a}")
+    folder = output or Path(f"{run.name}-{form}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: expected an empty folder or none, got something; choose another --output")
+    told = tell_run(run)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return Export(folder, len(told.trials), FORMATS[form](told, folder))

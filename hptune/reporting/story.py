@@ -1,0 +1,164 @@
+"""The verdict of a run in sentences: how good, how sure, how long, what next. It comes first on the page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hptune.objective import Objective
+from hptune.reporting.advice import Finding
+from hptune.reporting.summary import Summary
+from hptune.reporting.words import format_duration, format_number
+from hptune.trial import Outcome
+
+_BASELINES = {
+    "majority": "always saying the class shares",
+    "mean": "always saying the mean",
+    "linear": "a linear model",
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a reader wants first.
+
+    Attributes:
+        headline: The best score; what to say where there is none.
+        interval: Where the score would lie on other rows; empty where that is not known.
+        baselines: How it stands against simple predictors.
+        certainty: How sure it is that this trial is the best.
+        effort: How much was tried, and how long it took.
+        advice: What to do next, one sentence each.
+    """
+
+    headline: str
+    interval: str
+    baselines: tuple[str, ...]
+    certainty: tuple[str, ...]
+    effort: str
+    advice: tuple[str, ...]
+
+
+def tell_story(
+    summary: Summary, active_s: float, workers: int, insight: Mapping[str, Any] | None, findings: Sequence[Finding]
+) -> Story:
+    """Put the verdict into words.
+
+    Args:
+        summary: The run.
+        active_s: Seconds that the search has worked.
+        workers: How many trials trained at a time.
+        insight: `insight.json`; None where the search has not ended.
+        findings: What the next search should change.
+    """
+    validation = (insight or {}).get("validation")
+    return Story(
+        headline=_headline(summary),
+        interval=_interval(validation),
+        baselines=tuple(_against_baselines(summary.verdict, summary.objective)),
+        certainty=tuple(_certainty(summary, validation)),
+        effort=_effort(summary, active_s, workers),
+        advice=tuple(_advice(summary, findings)),
+    )
+
+
+def _headline(summary: Summary) -> str:
+    if summary.best is None:
+        return "no trial has a score yet" if summary.proposed else "no trial yet"
+    return f"{summary.objective.metric} {format_number(summary.best.score)}"
+
+
+def _interval(validation: Mapping[str, Any] | None) -> str:
+    if validation is None or validation["low"] is None:
+        return ""
+    return (
+        f"{validation['level']:.0%} interval {format_number(validation['low'])} to "
+        f"{format_number(validation['high'])}, from {validation['draws']} bootstrap draws of the "
+        f"{validation['rows']} validation rows"
+    )
+
+
+def _against_baselines(verdict: Mapping[str, Any] | None, objective: Objective) -> list[str]:
+    test = ((verdict or {}).get("test") or {}).get(objective.metric)
+    if verdict is None or test is None:
+        return []
+    lines = [f"{format_number(test)} on {verdict['rows']['test']} test rows, scored after everything was chosen."]
+    for name, scores in verdict["baselines"].items():
+        if (other := scores.get(objective.metric)) is None:
+            continue
+        word = "better than" if objective.is_better(test, other) else "worse than"
+        word = "as good as" if other == test else word
+        lines.append(f"That is {word} {_BASELINES.get(name, name)}: {format_number(other)}.")
+    return lines
+
+
+def _certainty(summary: Summary, validation: Mapping[str, Any] | None) -> list[str]:
+    lines = []
+    rivals = (validation or {}).get("rivals") or []
+    best = (summary.verdict or {}).get("trial")
+    if rivals:
+        close = [str(rival["trial"]) for rival in rivals if rival["low"] <= 0]
+        if close:
+            more = "" if len(close) < len(rivals) else ", all that were compared"
+            lines.append(
+                f"On these rows trial {best} cannot be told from {len(close)} of the next {len(rivals)} trials{more}: "
+                f"{', '.join(close)}. The smaller of them may serve as well."
+            )
+        else:
+            lines.append(f"Trial {best} beats each of the next {len(rivals)} trials beyond the noise of these rows.")
+    scored = len(summary.leaderboard.scored)
+    if scored > 1:
+        lines.append(f"The best of {scored} validation scores flatters; test rows tell the truth.")
+    if summary.test_looks > 1:
+        lines.append(f"The test rows were scored {summary.test_looks} times: they are no longer unseen.")
+    return lines
+
+
+def _effort(summary: Summary, active_s: float, workers: int) -> str:
+    ended = sum(summary.outcomes.values())
+    failed = sum(trial.has_failed for trial in summary.leaderboard.trials)
+    epochs = sum(trial.epochs for trial in summary.leaderboard.trials)
+    text = (
+        f"{ended} trials and {epochs} epochs in {format_duration(active_s)} with {workers} worker{'s' * (workers != 1)}"
+    )
+    return text + (f"; {failed} failed" if failed else "")
+
+
+def _advice(summary: Summary, findings: Sequence[Finding]) -> list[str]:
+    lines = []
+    if summary.best is None:
+        return ["Look at the failures below; hptune.log in the run folder has the detail."] if summary.outcomes else []
+    for finding in findings:
+        verb = f"Move the {finding.end} of" if finding.kind == "widen" else "Fix"
+        where = f" to {format_number(finding.value)}" if finding.kind == "widen" else ""
+        lines.append(f"{verb} {finding.name}{where}: {finding.reason}.")
+    if findings:
+        lines.append(f"hptune next {summary.name} writes that experiment.")
+    best = summary.best.number
+    since = sum(trial.number > best for trial in summary.leaderboard.trials)
+    ended = len(summary.leaderboard.trials)
+    if since >= ended / 2 and ended >= 10:
+        lines.append(f"The best trial is number {best}; {since} later ones did not beat it.")
+    elif ended >= 10 and since <= ended / 10:
+        lines.append("The best trial is among the last ones: a larger budget is likely to improve on it.")
+    if summary.ensemble is None and len(summary.leaderboard.scored) > 2:
+        lines.append(f"hptune ensemble {summary.name} averages the best trials, without training.")
+    return lines
+
+
+def count_failures(summary: Summary) -> list[tuple[str, str, int, str]]:
+    """Sum up trials that did not complete: outcome, message, how many, which (the first ten)."""
+    causes: Counter[tuple[str, str]] = Counter()
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for trial in summary.leaderboard.trials:
+        if trial.outcome not in (Outcome.COMPLETED, Outcome.PAUSED):
+            cause = (trial.outcome.value, trial.message)
+            causes[cause] += 1
+            numbers.setdefault(cause, []).append(trial.number)
+    rows = []
+    for (outcome, message), count in causes.most_common():
+        shown = ", ".join(map(str, sorted(numbers[outcome, message])[:10]))
+        rows.append((outcome, message, count, shown + (", …" if count > 10 else "")))
+    return rows
