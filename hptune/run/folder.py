@@ -162,7 +162,10 @@ class RunFolder:
         """
         if not os.path.lexists(self.journal):
             raise UsageError(f"{self.path}: expected a run folder with a journal.jsonl, found none")
-        history = replay(read_journal(self.journal).records, self.journal)
+        records = read_journal(self.journal).records
+        history = replay(records, self.journal)
+        if records and not history.header:
+            raise RunDamagedError(f"{self.journal}: line 1: expected the header of a run, got {records[0]['type']!a}")
         if not history.header:
             raise UsageError(f"{self.path}: the run was stopped before anything was recorded; run the search again")
         return history
