@@ -280,15 +280,18 @@ class Session:
             (trial.number, trial.attempt, round(trial.seconds, 3), trial.worker)
             for trial in sorted(board.trials, key=lambda trial: trial.number)
         ]
-        timings = table_to_csv(("trial", "attempt", "seconds", "worker"), rows)
-        others = (path / "leaderboard.csv", path / "leaderboard.json", path / "history.csv")
-        # It is written last and differs with every trial: the others need not be made from thousands of curves again.
-        if holds_text(path / "timings.csv", timings) and all(other.is_file() for other in others):
+        texts = {
+            "leaderboard.csv": board.to_csv(),
+            "leaderboard.json": board.to_json(),
+            "timings.csv": table_to_csv(("trial", "attempt", "seconds", "worker"), rows),
+        }
+        # The history comes first: where the others are those of this board, it need not be made again from thousands of
+        # curves.
+        if (path / "history.csv").is_file() and all(holds_text(path / name, text) for name, text in texts.items()):
             return
-        texts = (board.to_csv(), board.to_json(), table_to_csv(*history_table(self._folder, board.trials)))
-        for other, text in zip(others, texts, strict=True):
-            write_text(other, text)
-        write_text(path / "timings.csv", timings)
+        write_text(path / "history.csv", table_to_csv(*history_table(self._folder, board.trials)))
+        for name, text in texts.items():
+            write_text(path / name, text)
 
     def _deliver(self, recorder: RunRecorder, processes: WarmProcesses) -> None:
         """Make `best/` from the first trial of the leaderboard, unless it is there already."""

@@ -86,13 +86,16 @@ def leaderboard_of(history: History) -> Leaderboard:
 
     Where the search came to its end at a trial, later ones do not count: how many of them there are is chance.
     """
-    objective = Objective(**history.header["objective"])
+    try:
+        objective, dimensions = Objective(**history.header["objective"]), history.header["dimensions"]
+    except (KeyError, TypeError) as error:
+        raise RunDamagedError(f"journal.jsonl: line 1: whole, but not a header that hptune writes: {error}") from None
     through = None if history.stop is None else history.stop.get("through")
     last = math.inf if through is None else through
     ended = (
         trial for number, trial in history.ends.items() if trial.outcome is not Outcome.INTERRUPTED and number <= last
     )
-    return rank(ended, objective, history.header["dimensions"])
+    return rank(ended, objective, dimensions)
 
 
 def _describe_state(history: History) -> str:

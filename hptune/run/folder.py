@@ -171,6 +171,8 @@ class RunFolder:
         records = read_journal(self.journal).records
         if not records:
             raise UsageError(f"{self.path}: the run was stopped before anything was recorded; run the search again")
+        if records[0]["type"] != "header":
+            raise RunDamagedError(f"{self.journal}: line 1: expected the header of a run, got {records[0]['type']!a}")
         return records
 
     def move_aside(self) -> Path:
