@@ -87,6 +87,7 @@ def test_tensorboard_reads_curves_and_hyperparameters(tmp_path: Path, folder: Ru
     assert len(told["sessions"]) == 30
     own = told["sessions"][f"trial_{best.number:05d}"]
     assert own["hparams"]["training.learning_rate"] == best.proposal.values["training.learning_rate"]
+    assert own["hparams"]["model.units"] == best.proposal.values["model.units"]
     assert own["hparams"]["training.clip_norm"] in ("null", "1")
     assert own["score"] == pytest.approx(best.score)
     assert own["curve"] == list(range(1, 21))

@@ -81,6 +81,7 @@ def test_the_library_is_what_its_makers_published() -> None:
     assert hashlib.sha256(content).hexdigest() == LIBRARY_SHA256
     assert (ASSETS / "vendor" / "echarts.LICENSE").read_text().lstrip().startswith("Apache License")
     assert (ASSETS / "vendor" / "echarts.NOTICE").exists()
+    assert LIBRARY_SHA256 in (ASSETS / "vendor" / "ORIGIN.md").read_text()
 
 
 def test_the_policy_names_each_script_and_style_by_its_hash_and_allows_nothing_else(page: str) -> None:

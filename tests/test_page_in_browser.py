@@ -86,6 +86,18 @@ def test_a_page_draws_all_its_figures_in_silence_and_alone(
     assert tab.run("return document.documentElement.scrollWidth") <= width
 
 
+def test_where_nothing_has_a_score_the_figures_say_so(chrome: Any, tmp_path: Path) -> None:
+    path = tmp_path / "empty.html"
+    path.write_text(render_page(make_run(tmp_path / "empty", 0, is_finished=False)), encoding="utf-8")
+    tab = Tab(chrome, path, CALM)
+
+    tab.run("hptune.page.drawAll()")
+    said = tab.run("return [...hptune.page.charts].map(([name, chart]) => [name, chart.getOption().title?.[0]?.text])")
+
+    assert tab.complaints() == []
+    assert {text for name, text in said if name != "timeline"} == {"No trial has a score yet"}
+
+
 def test_a_thousand_trials_load_in_less_than_two_seconds(chrome: Any, pages: dict[str, Path]) -> None:
     tab = Tab(chrome, pages["large"], CALM)
 

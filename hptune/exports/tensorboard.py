@@ -55,12 +55,21 @@ def _describe_experiment(run: ToldRun) -> Iterator[Any]:
 def _describe(dimension: Dimension) -> Any:
     from tensorboard.plugins.hparams import api_pb2
 
-    if isinstance(dimension, Choice):
+    if isinstance(dimension, Choice) and not _is_of_numbers(dimension):
         info = api_pb2.HParamInfo(name=dimension.name, type=api_pb2.DATA_TYPE_STRING)
         info.domain_discrete.extend([format_choice(value) for value in dimension.values])
         return info
+    if isinstance(dimension, Choice):
+        info = api_pb2.HParamInfo(name=dimension.name, type=api_pb2.DATA_TYPE_FLOAT64)
+        info.domain_discrete.extend(dimension.values)
+        return info
     interval = api_pb2.Interval(min_value=dimension.min, max_value=dimension.max)
     return api_pb2.HParamInfo(name=dimension.name, type=api_pb2.DATA_TYPE_FLOAT64, domain_interval=interval)
+
+
+def _is_of_numbers(choice: Choice) -> bool:
+    """Tell whether a choice can be drawn on an axis of numbers."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in choice.values)
 
 
 def _tell_trial(run: ToldRun, told: ToldTrial) -> Iterator[Any]:
@@ -70,7 +79,7 @@ def _tell_trial(run: ToldRun, told: ToldTrial) -> Iterator[Any]:
     start = plugin_data_pb2.SessionStartInfo(group_name=f"trial {trial.number}", start_time_secs=began)
     for name, value in trial.proposal.values.items():
         dimension = run.space.by_name.get(name)
-        if isinstance(dimension, Choice):
+        if isinstance(dimension, Choice) and not _is_of_numbers(dimension):
             start.hparams[name].string_value = format_choice(value)
         elif dimension is not None:
             start.hparams[name].number_value = value

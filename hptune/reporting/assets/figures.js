@@ -64,6 +64,9 @@ hptune.describeTrial = (index) => {
   return (lines.length > 16 ? [...lines.slice(0, 16), "…"] : lines).join("\n");
 };
 
+// What stands where there is nothing to draw.
+hptune.sayInstead = (text) => hptune.frame({ legend: { show: false }, title: { text, left: "center", top: "middle", textStyle: { color: hptune.theme.colour("quiet"), fontSize: 14, fontWeight: "normal" } } });
+
 hptune.figures = {};
 
 hptune.figures.curves = ({ shown }) => {

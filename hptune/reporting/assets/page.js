@@ -65,7 +65,10 @@ hptune.page = (() => {
       place.setAttribute("role", "img");
       if (name === "parallel") charts.get(name).on("axisareaselected", () => brush(charts.get(name)));
     }
-    charts.get(name).setOption(hptune.figures[name]((wishes[name] ?? (() => ({})))()), true);
+    // Attempts have times before anything has a score.
+    const hasSomething = name === "timeline" || hptune.scored().length > 0;
+    const option = hasSomething ? hptune.figures[name]((wishes[name] ?? (() => ({})))()) : hptune.sayInstead("No trial has a score yet");
+    charts.get(name).setOption(option, true);
     fit(name, place);
     charts.get(name).resize();
   }

@@ -110,7 +110,7 @@ hptune.surface = (points, across, up) => {
 hptune.figures.pair = ({ across: first, up: second }) => {
   const { axes, trials, metric } = hptune.data;
   const across = axes[first], up = axes[second];
-  if (!across || !up || first === second) return hptune.frame({ title: { text: "Choose two different dimensions", left: "center", top: "middle", textStyle: { color: hptune.theme.colour("quiet"), fontSize: 14, fontWeight: "normal" } } });
+  if (!across || !up || first === second) return hptune.sayInstead("Choose two different dimensions");
   const scored = hptune.scored().filter((index) => trials.values[first][index] !== null && trials.values[second][index] !== null);
   // More trials than these draw the same surface.
   const step = Math.max(1, Math.floor(scored.length / 2000));
