@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hptune.assembly import OUTPUT, assemble, stored_predictions
+from hptune.assembly import OUTPUT, assemble, blend, stored_predictions
 from hptune.data.table import encode_target
 from hptune.errors import NoTrialCompletedError, UsageError
 from hptune.materials import Materials
-from hptune.metrics import RANKED, compute_metrics
+from hptune.metrics import RANKED, compute_metrics, reported_metric
 from hptune.reporting.summary import leaderboard_of
 from hptune.revisit import revisit
 from hptune.run.files import describe_file, write_text
@@ -109,7 +109,11 @@ def _choose(materials: Materials, candidates: list[Trial], wish: Wish) -> Ensemb
         given = (about.task, truth, predicted, about.positive, about.scale)
         return compute_metrics(*given, with_ranks=with_ranks)[objective.metric]
 
-    return choose(wish.method, predictions, score, objective, wish.size)
+    ensemble = choose(wish.method, predictions, score, objective, wish.size)
+    # As the scores that it stands beside: scikit-learn's own figure.
+    together = blend([predictions[index] for index, _ in ensemble.shares], [share for _, share in ensemble.shares])
+    reported = reported_metric(objective.metric, about.task, truth, together, about.positive, about.scale)
+    return replace(ensemble, score=reported)
 
 
 def _content(

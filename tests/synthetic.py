@@ -79,22 +79,21 @@ def make_run(
             lambda _: 20,
             lambda: clock[0],
         )
-        recorder.begin(
-            {
-                "format": FORMAT,
-                "run": "0" * 32,
-                "experiment_sha256": "0" * 64,
-                "experiment": {key: canonical[key] for key in canonical if key not in ("name", "output", "budget")},
-                "data": [asdict(StoredFile(canonical["data"]["source"], 1234, "f" * 64))],
-                "folder": ".",
-                "versions": describe_versions(),
-                "seed": 0,
-                "engine": "keras",
-                "task": "binary",
-                "objective": canonical["objective"],
-                "dimensions": [dimension.name for dimension in space.dimensions],
-            }
-        )
+        header = {
+            "format": FORMAT,
+            "run": "0" * 32,
+            "experiment_sha256": "0" * 64,
+            "experiment": {key: canonical[key] for key in canonical if key not in ("name", "output", "budget")},
+            "data": [asdict(StoredFile(canonical["data"]["source"], 1234, "f" * 64))],
+            "folder": ".",
+            "versions": describe_versions(),
+            "seed": 0,
+            "engine": "keras",
+            "task": "binary",
+            "objective": canonical["objective"],
+            "dimensions": [dimension.name for dimension in space.dimensions],
+        }
+        journal.append("header", **header)
         for number in range(trials):
             proposal = Proposal(number, space.sample(generator), derive_seed(0, number))
             recorder.propose(proposal)

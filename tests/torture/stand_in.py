@@ -172,6 +172,8 @@ def installed(slots: int = 1, ending: Ending = all_complete) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(hptune.session, "Session", Standing))
         stack.enter_context(mock.patch.object(hptune.session, "deliver", deliver))
+        # It reads predictions, and those of the stand-in are words.
+        stack.enter_context(mock.patch.object(hptune.session, "write_insight", return_value=None))
         stack.enter_context(mock.patch.object(hptune.training.workers, "WarmProcesses", NoProcesses))
         yield
 
