@@ -20,7 +20,8 @@ pytestmark = pytest.mark.tensorflow
 
 SMALL = ("--max-trials", "3", "--set", "training.epochs=3")
 
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+# One for each task; tests/test_spec.py loads them all.
+CONFIGS = [ROOT / "configs" / f"{name}.yaml" for name in ("customers", "diabetes", "digits")]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
@@ -49,10 +50,8 @@ def test_each_config_runs_to_the_end(config: Path, tmp_path: Path) -> None:
 
 
 SHARED = {
-    "credit-g": ("customers.yaml", "class", "balanced_accuracy", "max", ()),
     "eucalyptus": ("customers.yaml", "target", "accuracy", "max", ("c0", "c1", "c2", "c3", "c4")),
     "abalone": ("diabetes.yaml", "rings", "rmse", "min", ()),
-    "satimage": ("digits.yaml", "class", "accuracy", "max", ()),
 }
 
 
