@@ -217,7 +217,8 @@ def test_d08_d09_a_changed_experiment_or_table_is_refused_with_the_difference(be
             8,
             "error: run x began with another experiment or other data:\n"
             "  strategy.seed: was 3, now 4\n"
-            "undo the change, begin another run with --run NAME, or move this one aside with --fresh\n",
+            "undo the change, begin another run with --run NAME, move this one aside with --fresh, or go on with "
+            "--accept-changes and keep the trials that are still valid\n",
         )
         config.write_text(config.read_text().replace("seed: 4", "seed: 3"))
         (bench.folder / "table.csv").write_text((bench.folder / "table.csv").read_text().replace("6,a", "5,a"))
