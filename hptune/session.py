@@ -163,8 +163,8 @@ class Session:
         changes = find_changes(history, self._ground)
         if changes:
             cure = (
-                "undo the change, begin another run with --run NAME, move this one aside with --fresh, or with "
-                "--accept-changes and keep the trials that are still valid"
+                "undo the change, begin another run with --run NAME, move this one aside with --fresh, or go on "
+                "with --accept-changes and keep the trials that are still valid"
             )
             if any(change.startswith("budget.max_trials:") for change in changes):
                 cure = f"hyperband cannot be extended, its brackets are fixed when a run begins; {cure}"
