@@ -154,8 +154,8 @@ def test_a_changed_experiment_is_refused_with_the_difference(undisturbed: Path) 
     assert done.stderr == (
         "error: run customers began with another experiment or other data:\n"
         "  model.units: was [16, 32, 64], now [16, 32]\n"
-        "undo the change, begin another run with --run NAME, move this one aside with --fresh, or with "
-        "--accept-changes and keep the trials that are still valid\n"
+        "undo the change, begin another run with --run NAME, move this one aside with --fresh, or go on "
+        "with --accept-changes and keep the trials that are still valid\n"
     )
 
 
