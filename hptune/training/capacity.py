@@ -21,7 +21,8 @@ _COPIES_OF_ACTIVATIONS = 6
 _COPIES_OF_PREDICTIONS = 6
 _COPIES_OF_ORDER = 3
 _NUMBER_BYTES = 4
-_EVALUATION_ROWS = 512
+# Rows that are scored at a time.
+EVALUATION_ROWS = 512
 
 
 def count_weights(widths: Sequence[int]) -> int:
@@ -65,7 +66,7 @@ def choose_capacity(settings: Mapping[str, Any], extent: Extent, memory_bytes: i
     hidden = (settings.get(f"model.units.{block}", settings["model.units"]) for block in blocks)
     widths: list[int] = [extent.inputs, *hidden, extent.outputs]
     weights = count_weights(widths)
-    rows: int = settings["training.batch_size"] + _EVALUATION_ROWS
+    rows: int = settings["training.batch_size"] + EVALUATION_ROWS
     numbers = _COPIES_OF_WEIGHTS * weights + _COPIES_OF_ACTIVATIONS * rows * sum(widths)
     numbers += _COPIES_OF_PREDICTIONS * extent.scored * extent.outputs + _COPIES_OF_ORDER * extent.trained
     slot_bytes = _NUMBER_BYTES * numbers

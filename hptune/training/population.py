@@ -20,12 +20,13 @@ import tensorflow as tf
 
 from hptune.run.files import describe_file
 from hptune.run.folder import STATE
+from hptune.training.capacity import EVALUATION_ROWS
 from hptune.training.dials import read_dials
 from hptune.training.fitting import build_network
 from hptune.training.job import Fitted, Job, OnEpoch
 from hptune.training.judge import Floats, Judge
 from hptune.training.memory import load_state, save_state
-from hptune.training.predicting import EVALUATION_ROWS, Rows
+from hptune.training.predicting import Rows
 from hptune.training.program import Program, Shapes, State, fresh_memories
 from hptune.training.stacking import StackedNetwork, Weights
 from hptune.trial import StoredFile

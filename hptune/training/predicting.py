@@ -12,10 +12,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from hptune.data.arrays import open_arrays
+from hptune.training.capacity import EVALUATION_ROWS
 from hptune.training.job import Job
 
-# Rows that are scored at a time.
-EVALUATION_ROWS = 512
 # Training rows that a learning curve is made of, at most.
 SAMPLE_ROWS = 4096
 

@@ -227,7 +227,7 @@ class Program:
 
     def _epoch_signature(self) -> Any:
         matrices, vectors, statistics = self._weights_signature()
-        memories = [*matrices, vectors] * MEMORIES["sgd" if self._optimizer == "nesterov" else self._optimizer]
+        memories = [*matrices, vectors] * MEMORIES[self._optimizer]
         dials: dict[str, Any] = {name: tf.TensorSpec([None]) for name in (*_FLOATS, *_PENALTIES)}
         dials |= {"gain": tf.TensorSpec([None, None]), "class_weight": tf.TensorSpec([None, None])}
         dials |= {"silenced": tf.TensorSpec([None, None], tf.uint32), "seed": tf.TensorSpec([None], tf.uint32)}

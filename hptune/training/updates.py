@@ -15,7 +15,7 @@ import tensorflow as tf
 # Keras's defaults, which an experiment does not change.
 _BETA_1, _BETA_2, _RHO, _EPSILON = 0.9, 0.999, 0.9, 1e-7
 # How many tensors of the size of the weights each optimizer remembers.
-MEMORIES = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 1}
+MEMORIES = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 1, "nesterov": 1}
 
 
 def per_slot(numbers: Any, like: Any) -> Any:
