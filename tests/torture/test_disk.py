@@ -15,7 +15,7 @@ from faults import Fault, FaultyDisk, Kind
 from invariants import check_announced, check_clean, check_message, results_of, snapshot, unchanged
 from misfortunes import limit_descriptors, limit_file_size, slowly, try_every_weights_file, without_privileges
 from nursery import Nursery, wait_for
-from stand_in import Bench, make_bench
+from stand_in import Bench
 from test_signals import begin, count
 
 from hptune.errors import StorageError
@@ -25,18 +25,6 @@ from hptune.run.journal import read_journal
 from hptune.run.log import LOGGER, log_to
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    bench = make_bench(tmp_path_factory.mktemp("whole") / "x")
-    bench.search()
-    return bench
-
-
-@pytest.fixture
-def bench(ram: Path) -> Bench:
-    return make_bench(ram / "x")
 
 
 @pytest.mark.parametrize("size", [1900, 2500, 3333, 4000, 5000])

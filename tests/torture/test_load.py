@@ -14,7 +14,7 @@ import pytest
 from invariants import check_clean, check_message, results_of, snapshot
 from misfortunes import slowly
 from nursery import Nursery, wait_for
-from stand_in import Bench, make_bench
+from stand_in import Bench
 from test_signals import begin, count
 
 from hptune.errors import StorageError
@@ -29,18 +29,6 @@ from hptune.run.records import History, replay
 from hptune.trial import Outcome, Proposal, Trial
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    bench = make_bench(tmp_path_factory.mktemp("whole") / "x")
-    bench.search()
-    return bench
-
-
-@pytest.fixture
-def bench(ram: Path) -> Bench:
-    return make_bench(ram / "x")
 
 
 def test_e01_a_second_search_is_told_host_process_and_since_when(bench: Bench, whole: Bench, nursery: Nursery) -> None:

@@ -20,24 +20,12 @@ from misfortunes import (
     without_zone,
 )
 from nursery import Child, Nursery, wait_for
-from stand_in import Bench, make_bench
+from stand_in import Bench
 
 import hptune.run.journal
 from hptune.run.journal import read_journal
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    bench = make_bench(tmp_path_factory.mktemp("whole") / "x")
-    bench.search()
-    return bench
-
-
-@pytest.fixture
-def bench(ram: Path) -> Bench:
-    return make_bench(ram / "x")
 
 
 def count(bench: Bench, kind: str) -> int:

@@ -24,11 +24,6 @@ pytestmark = pytest.mark.tensorflow
 HPTUNE = str(Path(sys.executable).with_name("hptune"))
 
 
-@pytest.fixture
-def bench(ram: Path) -> Bench:
-    return make_bench(ram / "x")
-
-
 def test_h04_a_search_in_which_every_trial_fails_ends_with_four_and_the_causes(bench: Bench, nursery: Nursery) -> None:
     code, output = nursery.hptune(["search", "x.yaml"], bench.folder, ending=diverge)
 
