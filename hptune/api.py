@@ -187,21 +187,24 @@ def ensemble(
     *,
     method: str = "greedy",
     size: int = 10,
+    bags: int = 1,
     runs: str | Path = DEFAULT_RUNS,
     data_folder: str | Path | None = None,
 ) -> Mapping[str, Any]:
-    """Put the trials of a run together whose average predicts best, as `ensemble/model.keras`; nothing is trained.
+    """Put the trials of a run together that predict best together, as `ensemble/model.keras`; nothing is trained.
 
     Args:
         run: Folder or name; the latest by default.
-        method: `greedy` (selection with replacement by validation predictions) or `top` (the mean of the best).
-        size: The most members, counting repeats.
+        method: `greedy` (selection with replacement), `top` (the mean of the best), `weighted` (shares computed so that
+            the average is best) or `stacking` (regularized regression); all by predictions for validation rows.
+        size: The most members; greedy counts repeats.
+        bags: How often greedy chooses from a random half of the trials; the choices are averaged. 1: once from all.
         runs: Where names are looked up.
         data_folder: What the data paths of the experiment are relative to, where the data has moved.
 
     Returns:
-        The content of `ensemble/ensemble.json`: members with their shares, scores on validation and test rows beside
-        the best single model, and the gain.
+        The content of `ensemble/ensemble.json`: members with their shares, how they disagree, scores on validation and
+        test rows beside the best single model, the gain with its interval, and the cost.
 
     Raises:
         UsageError: If there is no such run, or no such method.
@@ -211,15 +214,18 @@ def ensemble(
     from hptune.selection import METHODS
 
     if method not in METHODS:
-        raise UsageError(f"--method: expected {' or '.join(METHODS)}, got {method!a}")
-    if size < 1:
-        raise UsageError(f"--size: expected at least 1, got {size}")
+        raise UsageError(f"--method: expected {', '.join(METHODS)}, got {method!a}")
+    for name, value in (("size", size), ("bags", bags)):
+        if value < 1:
+            raise UsageError(f"--{name}: expected at least 1, got {value}")
+    if bags > 1 and method != "greedy":
+        raise UsageError(f"--bags: expected only with --method greedy, got {method}; leave it out")
     folder = find_run(run, Path(runs))
     _refuse_other_backends()
     with _processes() as processes:
         from hptune.combination import Wish, combine
 
-        wish = Wish(method, size, None if data_folder is None else Path(data_folder))
+        wish = Wish(method, size, bags, None if data_folder is None else Path(data_folder))
         return combine(folder, wish, processes)
 
 

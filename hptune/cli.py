@@ -213,20 +213,22 @@ def evaluate(
 def ensemble(
     run: RunArgument = None,
     method: Annotated[
-        str, typer.Option(metavar="METHOD", help="greedy: selection with replacement; top: the mean of the best.")
+        str, typer.Option(metavar="METHOD", help="greedy (selection with replacement), top, weighted or stacking.")
     ] = "greedy",
-    size: Annotated[int, typer.Option(metavar="N", help="The most members, counting repeats.")] = 10,
+    size: Annotated[int, typer.Option(metavar="N", help="The most members; greedy counts repeats.")] = 10,
+    bags: Annotated[int, typer.Option(metavar="B", help="greedy: choose from B random halves of the trials.")] = 1,
     runs: RunsOption = None,
     data_folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the experiment's data is now, if it has moved.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Average the trials that predict best together, as one model beside the best single one; nothing is trained."""
+    """Put the trials together that predict best together, as one model beside the best one; nothing is trained."""
     from hptune import api
     from hptune.console import screen
 
-    content = api.ensemble(run, method=method, size=size, runs=runs or api.DEFAULT_RUNS, data_folder=data_folder)
+    wish = {"method": method, "size": size, "bags": bags}
+    content = api.ensemble(run, **wish, runs=runs or api.DEFAULT_RUNS, data_folder=data_folder)
     screen.show_ensemble(content, as_json=as_json)
 
 

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("tensorflow", "keras", "keras_tuner")
 SCIENCE = ("sklearn", "scipy")
 # A file in the rooms below may import what its neighbours may not.
-WITH_TENSORFLOW = ("models", "strategies", "training", "artifact", "verdict", "data.graph")
+WITH_TENSORFLOW = ("models", "strategies", "training", "artifact", "verdict", "contest", "data.graph")
 LONGEST_FILE = 400
 FLOORS = (
     ("errors", "objective", "space", "quiet", "schedule", "clock"),
@@ -39,7 +39,7 @@ FLOORS = (
     ("foreign", "exports"),
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter", "adoption", "sequel"),
-    ("assembly", "prediction"),
+    ("assembly", "prediction", "contest"),
     ("winner", "diagnosis"),
     ("combination", "session"),
     ("api",),

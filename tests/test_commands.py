@@ -61,6 +61,29 @@ print(json.dumps([rows.tolist(), total.tolist()]))
     assert [predicted[row][1] for row in rows] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("method", ["weighted", "stacking"])
+def test_computed_shares_make_one_model_of_plain_layers(workplace: Path, method: str) -> None:
+    run = workplace / "runs" / "customers"
+
+    # The model is held against the mix of the stored predictions when it is made.
+    content = json.loads(hptune("ensemble", "--method", method, "--size", "3", "--json", folder=workplace).stdout)
+
+    members = content["members"]
+    assert 1 <= len(members) <= 3
+    known, unseen = predict_without_hptune(run / "ensemble" / "model.keras", TABLE)
+    assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in (*known, *unseen))
+    assert content["cost"]["ensemble"]["row_ms"] > 0
+    assert content["cost"]["ensemble"]["size_bytes"] == (run / "ensemble" / "model.keras").stat().st_size
+    assert content["gain_interval"]["low"] <= content["gain"] <= content["gain_interval"]["high"]
+    assert len(content["correlation"]) == len(members)
+    if method == "weighted":
+        parts = content["ambiguity"]
+        assert parts["ensemble"] == pytest.approx(parts["members"] - parts["disagreement"], abs=1e-9)
+    else:
+        assert content["mix"]["form"] == "log_linear"
+        assert content["ambiguity"] is None
+
+
 def test_the_gain_of_an_ensemble_is_told_in_words_and_test_rows_are_counted(workplace: Path) -> None:
     words = hptune("ensemble", "--method", "top", "--size", "2", folder=workplace).stdout
 
@@ -82,12 +105,14 @@ def test_an_ensemble_that_cannot_be_is_refused(workplace: Path) -> None:
     run = workplace / "runs" / "customers"
     wrong_method = hptune("ensemble", "--method", "best", folder=workplace, code=2).stderr
     wrong_size = hptune("ensemble", "--size", "0", folder=workplace, code=2).stderr
+    wrong_bags = hptune("ensemble", "--method", "top", "--bags", "3", folder=workplace, code=2).stderr
     moved = hptune("ensemble", "--data-folder", workplace, folder=workplace, code=2).stderr
     with (run / "trials" / "0000" / "weights.npz").open("ab") as stream:
         stream.write(b"x")
     altered = hptune("ensemble", "--method", "top", folder=workplace, code=6).stderr
 
-    assert wrong_method == "error: --method: expected greedy or top, got 'best'\n"
+    assert wrong_method == "error: --method: expected greedy, top, weighted, stacking, got 'best'\n"
+    assert wrong_bags == "error: --bags: expected only with --method greedy, got top; leave it out\n"
     assert wrong_size == "error: --size: expected at least 1, got 0\n"
     assert moved == (
         f"error: {workplace}/data/customers.csv: the run's data is no longer there; "
