@@ -34,10 +34,12 @@ __all__ = [
 ]
 
 _AFTERWARDS = ("convert", "export", "next_experiment", "report_page")
+_ANSWERING = ("evaluate", "predict")
 
 if TYPE_CHECKING:
     from hptune.afterwards import convert, export, next_experiment, report_page
-    from hptune.api import check, ensemble, evaluate, init, predict, report, runs, schema, search
+    from hptune.answering import evaluate, predict
+    from hptune.api import check, ensemble, init, report, runs, schema, search
     from hptune.errors import HptuneError
 
 
@@ -48,7 +50,8 @@ def __getattr__(name: str) -> Any:
 
         return HptuneError
     if name in __all__:
-        from hptune import afterwards, api
+        from hptune import afterwards, answering, api
 
-        return getattr(afterwards if name in _AFTERWARDS else api, name)
+        rooms = dict.fromkeys(_AFTERWARDS, afterwards) | dict.fromkeys(_ANSWERING, answering)
+        return getattr(rooms.get(name, api), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

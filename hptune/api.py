@@ -6,7 +6,6 @@ Heavy libraries are imported inside the function that needs them, so that `check
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from hptune.trial import StoredFile
 from hptune.tuner import MakeObserver, watch_in_silence
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from hptune.groundwork import Groundwork
     from hptune.reporting.overview import RunLine
     from hptune.run.repair import Repaired
@@ -101,7 +98,7 @@ def search(
     from hptune.environment import count_cores
     from hptune.interruption import Interruption
 
-    _refuse_other_backends()
+    refuse_other_backends()
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: expected at least 1, got {workers}")
     if sum((resume, fresh, accept_changes)) > 1:
@@ -113,7 +110,7 @@ def search(
     adopted = step_aside(folder, ground) if accept_changes else None
     told = "hptune.search" if isinstance(experiment, Mapping) else f"hptune search {experiment}"
     interruption = Interruption(told)
-    with _processes(interruption) as processes:
+    with open_processes(interruption) as processes:
         from hptune.session import Session
 
         session = Session(ground, folder, workers or count_cores(), interruption, adopted)
@@ -145,7 +142,8 @@ def _choose_folder(ground: Groundwork, run: str | None, runs: Path | None, *, re
     return folder
 
 
-def _refuse_other_backends() -> None:
+def refuse_other_backends() -> None:
+    """Refuse a KERAS_BACKEND that is not TensorFlow."""
     from hptune.data.formats import quote
 
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -154,7 +152,7 @@ def _refuse_other_backends() -> None:
 
 
 @contextmanager
-def _processes(interruption: Any = None) -> Iterator[WarmProcesses]:
+def open_processes(interruption: Any = None) -> Iterator[WarmProcesses]:
     """Give workers, which end with a signal."""
     from hptune.interruption import Interruption
     from hptune.training.workers import WarmProcesses
@@ -221,90 +219,16 @@ def ensemble(
     if bags > 1 and method != "greedy":
         raise UsageError(f"--bags: expected only with --method greedy, got {method}; leave it out")
     folder = find_run(run, Path(runs))
-    _refuse_other_backends()
-    with _processes() as processes:
+    refuse_other_backends()
+    with open_processes() as processes:
         from hptune.combination import Wish, combine
 
         wish = Wish(method, size, bags, None if data_folder is None else Path(data_folder))
         return combine(folder, wish, processes)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What an artifact says of new rows.
-
-    Attributes:
-        table: The id column if there is one, then `prediction`, then a column `p_LABEL` for each class.
-        notes: What the user should know, such as categories that were never seen in training.
-    """
-
-    table: pl.DataFrame
-    notes: tuple[str, ...]
-
-
-def predict(source: str | Path | None, data: str | Path, *, runs: str | Path = DEFAULT_RUNS) -> Prediction:
-    """Predict new rows with the best model of a run, or with an artifact.
-
-    Args:
-        source: A `.keras` file that hptune wrote, a run's folder or its name; None for the latest run.
-        data: CSV, TSV, Parquet or NPZ with the columns of the training table.
-        runs: Where names are looked up.
-
-    Raises:
-        ArtifactError: If the artifact cannot be read.
-        DataError: If a column is missing or a cell cannot be read.
-    """
-    from hptune.prediction import predict_table
-
-    _refuse_other_backends()
-    artifact = _find_artifact(source, Path(runs))
-    with _processes() as processes, _scratch() as output:
-        return Prediction(*predict_table(artifact, Path(data), processes, output))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How well an artifact predicts labelled rows.
-
-    Attributes:
-        rows: How many.
-        metrics: Every metric of the task that is defined for them, by name.
-        notes: What the user should know, such as categories that were never seen in training.
-    """
-
-    rows: int
-    metrics: Mapping[str, float]
-    notes: tuple[str, ...]
-
-
-def evaluate(source: str | Path | None, data: str | Path, *, runs: str | Path = DEFAULT_RUNS) -> Evaluation:
-    """Score the best model of a run, or an artifact, on rows that have the target.
-
-    Args:
-        source: A `.keras` file that hptune wrote, a run's folder or its name; None for the latest run.
-        data: CSV, TSV, Parquet or NPZ with the columns of the training table and the target.
-        runs: Where names are looked up.
-
-    Raises:
-        ArtifactError: If the artifact cannot be read.
-        DataError: If a column is missing, a cell cannot be read, or a label is unknown.
-    """
-    from hptune.prediction import evaluate_table
-
-    _refuse_other_backends()
-    artifact = _find_artifact(source, Path(runs))
-    with _processes() as processes, _scratch() as output:
-        return Evaluation(*evaluate_table(artifact, Path(data), processes, output))
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """Give a file for what a worker prints."""
-    with tempfile.TemporaryDirectory(prefix="hptune-") as folder:
-        yield Path(folder) / "output.txt"
-
-
-def _find_artifact(source: str | Path | None, runs: Path) -> Path:
+def find_artifact(source: str | Path | None, runs: Path) -> Path:
+    """Return the artifact that is named, or the best model of a run, verified."""
     if source is not None and str(source).endswith(".keras"):
         return Path(source)
     folder = find_run(None if source is None else str(source), runs)

@@ -53,6 +53,11 @@ def build_artifact(members: Sequence[Member], path: Path, about: Description, mi
         if "names should be unique" not in str(error):
             raise
         model = _join(members, networks, numbered_names(some), mix)
+    save_artifact(model, path, about)
+
+
+def save_artifact(model: keras.Model, path: Path, about: Description) -> None:
+    """Save a model as one file, with its description inside."""
     # Keras wants its own ending.
     temporary = path.with_name(f"{path.stem}{TEMPORARY_SUFFIX}.keras")
     model.save(temporary)

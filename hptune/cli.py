@@ -176,13 +176,13 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict new rows: the id column if any, `prediction`, and a probability for each label."""
-    from hptune import api
+    from hptune import answering, api
     from hptune.console import screen
 
     *source, data = _split_words("predict", words)
-    prediction = api.predict(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
-    screen.warn(prediction.notes)
-    screen.write_table(prediction.table, output, as_json=as_json)
+    with answering.predict_in_blocks(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS) as answers:
+        screen.write_tables(answers.tables, output, as_json=as_json)
+        screen.warn(answers.notes)
 
 
 @app.command()
@@ -198,12 +198,12 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score the best model on rows that have the target: every metric of the task."""
-    from hptune import api
+    from hptune import answering, api
     from hptune.console import screen
     from hptune.reporting.summary import check_scores
 
     *source, data = _split_words("evaluate", words)
-    evaluation = api.evaluate(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
+    evaluation = answering.evaluate(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
     screen.warn(evaluation.notes)
     screen.show_evaluation(evaluation, as_json=as_json)
     check_scores({"": evaluation.metrics}, fail_under or ())
@@ -321,19 +321,32 @@ def convert(
 
 @app.command()
 def export(
-    run: RunArgument = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="optuna or tensorboard.")] = "tensorboard",
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run, or a model.keras in one.", autocompletion=complete_run),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="tensorboard, optuna; keras, savedmodel, onnx or litert."),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the model's units that do nothing.")] = False,
     runs: RunsOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="RUN-FORMAT by default; empty or new.")
     ] = None,
+    data_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the experiment's data is now, if it has moved.")
+    ] = None,
 ) -> None:
-    """Write a run in the files of another tool, and say how to open them there."""
+    """Write a run for another tool, or its model for another runtime, checked there on real rows."""
     from hptune import afterwards, api
     from hptune.console import screen
 
-    made = afterwards.export(form, run, runs=runs or api.DEFAULT_RUNS, output=output)
-    screen.say(screen.aside(), f"wrote {made.trials} trials to {made.folder}; {made.opening}")
+    form = form or ("keras" if prune else "tensorboard")
+    places = {"runs": runs or api.DEFAULT_RUNS, "output": output, "data_folder": data_folder}
+    made = afterwards.export(form, source, prune=prune, **places)
+    for sentence in made.sentences:
+        screen.say(screen.aside(), sentence)
 
 
 def _split_words(command: str, words: list[str]) -> list[str]:

@@ -16,7 +16,19 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("tensorflow", "keras", "keras_tuner")
 SCIENCE = ("sklearn", "scipy")
 # A file in the rooms below may import what its neighbours may not.
-WITH_TENSORFLOW = ("models", "strategies", "training", "artifact", "verdict", "contest", "data.graph")
+WITH_TENSORFLOW = (
+    "models",
+    "strategies",
+    "training",
+    "artifact",
+    "verdict",
+    "contest",
+    "data.graph",
+    "deployment.reshaping",
+    "deployment.runtimes",
+    "deployment.pruning",
+    "deployment.shipping",
+)
 LONGEST_FILE = 400
 FLOORS = (
     ("errors", "objective", "space", "quiet", "schedule", "clock"),
@@ -39,11 +51,11 @@ FLOORS = (
     ("foreign", "exports"),
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter", "adoption", "sequel"),
-    ("assembly", "prediction", "contest"),
+    ("assembly", "prediction", "contest", "deployment"),
     ("winner", "diagnosis"),
     ("combination", "session"),
     ("api",),
-    ("afterwards",),
+    ("afterwards", "answering"),
     ("console",),
     ("cli",),
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, hptune, predict_without_hptune, run_python
 
+from hptune.data.blocks import BLOCK_BYTES
+
 pytestmark = pytest.mark.tensorflow
 
 TABLE = ROOT / "configs" / "data" / "customers.csv"
@@ -143,9 +145,35 @@ Path(sys.argv[3]).write_text("\\n".join([lines[0], *(lines[1 + row] for row in r
     hptune("evaluate", semicolons, "--fail-under", "roc_auc=0.1", "--fail-under", "log_loss=9", folder=searched)
 
     assert evaluated["rows"] == 160
-    assert evaluated["metrics"] == pytest.approx(report["best"]["test"])
+    assert evaluated["metrics"] == report["best"]["test"]
     assert again == evaluated
     assert unmet == f"error: gate failed: roc_auc: expected at least 1.0, got {evaluated['metrics']['roc_auc']}\n"
+
+
+def test_predictions_in_blocks_are_those_of_the_table_at_once(searched: Path, tmp_path: Path) -> None:
+    header, *lines = TABLE.read_text().splitlines()
+    many = [line.replace("Bern", "Atlantis") if number < 3 else line for number, line in enumerate(lines * 300)]
+    large, output = tmp_path / "large.csv", tmp_path / "out.csv"
+    large.write_text("\n".join([header, *many]) + "\n")
+    assert large.stat().st_size > BLOCK_BYTES
+    damaged = tmp_path / "damaged.csv"
+    damaged.write_text("\n".join([header, *many, lines[0].replace(lines[0].split(",")[1], "old", 1)]) + "\n")
+
+    small = hptune("predict", "customers", TABLE, folder=searched).stdout.splitlines()
+    words = hptune("predict", "customers", large, "--output", output, folder=searched).stderr
+    fault = hptune("predict", "customers", damaged, "--output", tmp_path / "none.csv", folder=searched, code=2).stderr
+
+    predicted = output.read_text().splitlines()
+    assert len(predicted) == 240_001
+    assert predicted[0] == small[0]
+    last = [row.split(",") for row in predicted[-800:]]
+    assert [row[:2] for row in last] == [row.split(",")[:2] for row in small[1:]]
+    assert [float(row[2]) for row in last] == pytest.approx([float(row.split(",")[2]) for row in small[1:]], abs=1e-6)
+    unseen = sum("Bern" in line for line in lines[:3])
+    assert ("Atlantis" in words) == bool(unseen)
+    assert f"{damaged}: column " in fault
+    assert "row 240002: expected a number" in fault
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_evaluate_names_rows_that_it_cannot_score(searched: Path, tmp_path: Path) -> None:

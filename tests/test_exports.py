@@ -158,7 +158,9 @@ def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path: Path, folder
     with pytest.raises(UsageError) as caught:
         export("excel", str(folder.path), output=tmp_path)
 
-    assert str(caught.value) == "--format: expected optuna or tensorboard, got 'excel'"
+    assert str(caught.value) == (
+        "--format: expected one of optuna, tensorboard, keras, savedmodel, onnx, litert, got 'excel'"
+    )
 
 
 def test_the_command_says_how_to_open_it(tmp_path: Path, folder: RunFolder) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hptune.afterwards import Page
-from hptune.api import Evaluation, Starter
+from hptune.answering import Evaluation
+from hptune.api import Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
 from hptune.reporting.machine import to_csv, to_json, trial_record
@@ -33,7 +34,7 @@ from hptune.reporting.words import (
     printable,
     verdict_rows,
 )
-from hptune.run.files import write_text
+from hptune.run.files import write_file, write_text
 from hptune.run.repair import Repaired
 from hptune.trial import Outcome, Trial
 
@@ -338,12 +339,29 @@ def write_document(document: Any, output: Path | None) -> None:
     _write(json.dumps(document, indent=1, ensure_ascii=False) + "\n", output)
 
 
-def write_table(frame: Any, output: Path | None, *, as_json: bool) -> None:
-    """Write a polars table as CSV, or as one JSON document."""
-    if as_json:
-        _write(json.dumps({"schema": 1, "rows": frame.to_dicts()}, ensure_ascii=False) + "\n", output)
+def write_tables(frames: Iterable[Any], output: Path | None, *, as_json: bool) -> None:
+    """Write polars tables of the same columns below each other, as CSV or as one JSON document, while they come."""
+    parts = _as_json(frames) if as_json else _as_csv(frames)
+    if output is None:
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.flush()
     else:
-        _write(frame.write_csv(), output)
+        write_file(output, lambda stream: stream.writelines(part.encode() for part in parts))
+
+
+def _as_csv(frames: Iterable[Any]) -> Iterator[str]:
+    for number, frame in enumerate(frames):
+        yield frame.write_csv(include_header=number == 0)
+
+
+def _as_json(frames: Iterable[Any]) -> Iterator[str]:
+    separator = '{"schema": 1, "rows": ['
+    for frame in frames:
+        for row in frame.iter_rows(named=True):
+            yield separator + json.dumps(row, ensure_ascii=False)
+            separator = ", "
+    yield "]}\n"
 
 
 def _write(text: str, output: Path | None) -> None:
