@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hptune.deployment.delivery import Delivery
     from hptune.exports.export import Export
     from hptune.foreign.translation import Translation
+    from hptune.reporting.gates import Comparison
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,41 @@ def report_page(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS) -> P
 
     folder = find_run(run, Path(runs))
     return Page(render_page(folder), folder.path / PAGE)
+
+
+def make_baseline(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS) -> str:
+    """Make a baseline of the best model of a run: one JSON document to commit, against which later runs are held.
+
+    Args:
+        run: Folder or name; the latest by default.
+        runs: Where names are looked up.
+
+    Raises:
+        UsageError: If there is no such run, or it has no test rows on record.
+    """
+    from hptune.reporting.gates import baseline_of
+    from hptune.reporting.summary import summarize
+
+    folder = find_run(run, Path(runs))
+    return baseline_of(folder, summarize(folder)).to_json()
+
+
+def compare(baseline: str | Path, run: str | None = None, *, runs: str | Path = DEFAULT_RUNS) -> Comparison:
+    """Hold the best model of a run against a baseline, by the paired bootstrap over test rows.
+
+    Args:
+        baseline: As `make_baseline` made it.
+        run: Folder or name; the latest by default.
+        runs: Where names are looked up.
+
+    Raises:
+        UsageError: If there is no such run, it has no test rows, or the baseline predicts something else.
+    """
+    from hptune.reporting.gates import compare as compare_with
+    from hptune.reporting.summary import summarize
+
+    folder = find_run(run, Path(runs))
+    return compare_with(folder, summarize(folder), Path(baseline))
 
 
 def next_experiment(

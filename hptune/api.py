@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptune.errors import ArtifactError, UsageError
-from hptune.reporting.summary import Summary, check_gates, summarize
+from hptune.reporting.gates import check_summary, demand
+from hptune.reporting.summary import Summary, summarize
 from hptune.run.folder import RunFolder, check_run_name, find_run
 from hptune.trial import StoredFile
 from hptune.tuner import MakeObserver, watch_in_silence
@@ -116,7 +117,7 @@ def search(
         session = Session(ground, folder, workers or count_cores(), interruption, adopted)
         summary = session.search(processes, observe)
     _write_page(folder)
-    check_gates(summary, fail_under)
+    demand(check_summary(summary, fail_under))
     return summary
 
 
@@ -176,7 +177,7 @@ def report(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS, fail_unde
         GateError: If a demand is not met.
     """
     summary = summarize(find_run(run, Path(runs)))
-    check_gates(summary, fail_under)
+    demand(check_summary(summary, fail_under))
     return summary
 
 

@@ -109,7 +109,7 @@ def search(
     from hptune import api
     from hptune.console import screen
     from hptune.console.progress import choose_progress
-    from hptune.reporting.summary import check_gates
+    from hptune.reporting.gates import check_summary, demand
     from hptune.run.log import log_to_screen
 
     if verbose:
@@ -131,7 +131,7 @@ def search(
         screen.show_json(screen.done_record(summary))
     if not quiet:
         screen.show_summary(screen.aside() if as_json else screen.out(), summary)
-    check_gates(summary, fail_under or ())
+    demand(check_summary(summary, fail_under or ()))
 
 
 @app.command()
@@ -139,30 +139,43 @@ def report(
     run: RunArgument = None,
     runs: RunsOption = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="terminal, html, markdown, json or csv.")
-    ] = "terminal",
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="terminal, html, markdown, json, csv or baseline."),
+    ] = None,
     output: OutputOption = None,
     fail_under: FailUnderOption = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Exit with 3 if worse beyond noise than this baseline.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was demanded as JUnit XML, for CI.")
+    ] = None,
     trial: Annotated[int | None, typer.Option(metavar="N", help="Show one trial whole.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell about a run, also while it is under way."""
-    from hptune import api
+    """Tell about a run, also while it is under way; a gate for CI."""
+    from hptune import afterwards, api
     from hptune.console import screen
-    from hptune.reporting.summary import check_gates
+    from hptune.reporting.gates import check_comparison, check_summary, demand, to_junit
 
-    summary = api.report(run, runs=runs or api.DEFAULT_RUNS)
-    form = "json" if as_json else form
+    places = {"runs": runs or api.DEFAULT_RUNS}
+    summary = api.report(run, **places)
+    form = "json" if as_json else form or ("terminal" if baseline is None else "markdown")
+    comparison = None if baseline is None else afterwards.compare(baseline, run, **places)
     if trial is not None:
         screen.show_one_trial(summary, trial, form, output)
     elif form == "html":
-        from hptune.afterwards import report_page
-
-        page = report_page(run, runs=runs or api.DEFAULT_RUNS)
-        screen.write_page(page, output)
+        screen.write_page(afterwards.report_page(run, **places), output)
+    elif form == "baseline":
+        screen.write(afterwards.make_baseline(run, **places), output)
     else:
-        screen.show_report(summary, form, output)
-    check_gates(summary, fail_under or ())
+        screen.show_report(summary, form, output, comparison)
+    checks = check_summary(summary, fail_under or ())
+    if comparison is not None:
+        checks.append(check_comparison(comparison))
+    if junit is not None:
+        screen.write(to_junit(summary.name, checks), junit)
+    demand(checks)
 
 
 @app.command()
@@ -200,13 +213,13 @@ def evaluate(
     """Score the best model on rows that have the target: every metric of the task."""
     from hptune import answering, api
     from hptune.console import screen
-    from hptune.reporting.summary import check_scores
+    from hptune.reporting.gates import check_scores, demand
 
     *source, data = _split_words("evaluate", words)
     evaluation = answering.evaluate(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
     screen.warn(evaluation.notes)
     screen.show_evaluation(evaluation, as_json=as_json)
-    check_scores({"": evaluation.metrics}, fail_under or ())
+    demand(check_scores({"": evaluation.metrics}, fail_under or ()))
 
 
 @app.command()

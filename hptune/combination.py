@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hptune.ambiguity import correlate_errors, decompose
 from hptune.assembly import OUTPUT, assemble, stored_predictions
+from hptune.card import MODEL_CARD, card_of_ensemble
 from hptune.data.table import encode_target
 from hptune.errors import NoTrialCompletedError, UsageError
 from hptune.materials import Materials
@@ -24,6 +25,7 @@ from hptune.run.records import History, replay
 from hptune.selection import Ensemble, Library, Wanted, choose
 from hptune.training.workers import WarmProcesses
 from hptune.trial import StoredFile, Trial, derive_seed
+from hptune.winner import hyperparameters_yaml
 
 if TYPE_CHECKING:
     from hptune.contest import Comparison
@@ -77,6 +79,8 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
             artifact = asdict(describe_file(model, folder.relative(model)))
             journal.append("test_look", who="ensemble", trial=candidates[0].number, artifact=artifact)
         content = _content(materials, wish, ensemble, candidates, outcome)
+        settings = {trial.number: hyperparameters_yaml(materials.job(trial.proposal).settings) for trial, _ in members}
+        write_text(folder.ensemble / MODEL_CARD, card_of_ensemble(materials, content, settings))
         write_text(folder.ensemble / "ensemble.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
         return content
 

@@ -61,11 +61,26 @@ def interval(statistic: Statistic, rows: int, seed: int, draws: int = DRAWS) -> 
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
     values = np.concatenate([statistic(counts) for counts in draw_counts(rows, seed, draws)]) if rows else np.empty(0)
+    return _between(values, draws)
+
+
+def _between(values: Floats, draws: int) -> Interval | None:
     defined = values[np.isfinite(values)]
     if len(defined) < min(_FEWEST, draws):
         return None
     low, high = np.quantile(defined, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(float(low), float(high), LEVEL, len(defined))
+
+
+def apart(
+    first: Statistic, first_rows: int, second: Statistic, second_rows: int, seed: int, draws: int = DRAWS
+) -> Interval | None:
+    """Return the interval of first minus second where each is over rows of its own, drawn independently."""
+    values = [
+        np.concatenate([statistic(counts) for counts in draw_counts(rows, seed + place, draws)])
+        for place, (statistic, rows) in enumerate(((first, first_rows), (second, second_rows)))
+    ]
+    return _between(values[0] - values[1], draws)
 
 
 def difference(first: Statistic, second: Statistic) -> Statistic:

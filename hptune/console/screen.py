@@ -22,6 +22,7 @@ from hptune.answering import Evaluation
 from hptune.api import Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
+from hptune.reporting.gates import Comparison
 from hptune.reporting.machine import to_csv, to_json, trial_record
 from hptune.reporting.markdown import to_markdown
 from hptune.reporting.overview import RunLine
@@ -212,13 +213,13 @@ def show_one_trial(summary: Summary, number: int, form: str, output: Path | None
         last = max((trial.number for trial in summary.leaderboard.trials), default=None)
         raise UsageError(f"--trial {number}: expected a trial that has ended, the last one is {last}")
     if form == "json":
-        _write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
+        write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
     else:
         show_trial(out(), trial, summary.objective)
 
 
-def show_report(summary: Summary, form: str, output: Path | None) -> None:
-    """Print a run in a format, to the screen or to a file.
+def show_report(summary: Summary, form: str, output: Path | None, comparison: Comparison | None = None) -> None:
+    """Print a run in a format, beside a baseline if any, to the screen or to a file.
 
     Raises:
         UsageError: If the format is unknown.
@@ -226,21 +227,24 @@ def show_report(summary: Summary, form: str, output: Path | None) -> None:
     match form:
         case "terminal":
             with nullcontext(None) if output is None else output.open("w", encoding="utf-8") as stream:
-                show_summary(Console(file=stream, width=_FILE_WIDTH) if stream else out(), summary)
+                console = Console(file=stream, width=_FILE_WIDTH) if stream else out()
+                show_summary(console, summary)
+                if comparison is not None:
+                    say(console, comparison.verdict)
         case "markdown":
-            _write(to_markdown(summary), output)
+            write(to_markdown(summary, comparison), output)
         case "json":
-            _write(to_json(summary), output)
+            write(to_json(summary, comparison), output)
         case "csv":
-            _write(to_csv(summary), output)
+            write(to_csv(summary), output)
         case _:
-            raise UsageError(f"--format: expected terminal, html, markdown, json or csv, got {form!a}")
+            raise UsageError(f"--format: expected terminal, html, markdown, json, csv or baseline, got {form!a}")
 
 
 def write_page(page: Page, output: Path | None) -> None:
     """Write a page to a file, by default into the run folder, and say where; `-` stands for standard output."""
     if str(output) == "-":
-        _write(page.text, None)
+        write(page.text, None)
         return
     path = output or page.path
     write_text(path, page.text)
@@ -326,7 +330,7 @@ def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None
     """
     path = output or Path(f"{starter.name}.yaml")
     if str(path) == "-":
-        _write(starter.text, None)
+        write(starter.text, None)
         return
     if path.exists() and not force:
         raise UsageError(f"{path}: there is such a file already; choose another --output, or replace it with --force")
@@ -336,7 +340,7 @@ def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None
 
 def write_document(document: Any, output: Path | None) -> None:
     """Write a JSON document for people and programs to read."""
-    _write(json.dumps(document, indent=1, ensure_ascii=False) + "\n", output)
+    write(json.dumps(document, indent=1, ensure_ascii=False) + "\n", output)
 
 
 def write_tables(frames: Iterable[Any], output: Path | None, *, as_json: bool) -> None:
@@ -364,7 +368,8 @@ def _as_json(frames: Iterable[Any]) -> Iterator[str]:
     yield "]}\n"
 
 
-def _write(text: str, output: Path | None) -> None:
+def write(text: str, output: Path | None) -> None:
+    """Write text to a file, or to standard output."""
     if output is None:
         sys.stdout.write(text)
         sys.stdout.flush()
