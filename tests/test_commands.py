@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import ROOT, hptune, predict_without_hptune, run_python
 
@@ -194,6 +196,38 @@ def test_evaluate_names_rows_that_it_cannot_score(searched: Path, tmp_path: Path
     assert hptune("evaluate", none, folder=searched, code=2).stderr == (
         f'error: {none}: column "churned": row 3: expected a target in every row, got none; leave it out\n'
     )
+
+
+def test_a_run_has_a_card_and_is_held_against_a_baseline(searched: Path, tmp_path: Path) -> None:
+    best = searched / "runs" / "customers" / "best"
+    card = (best / "model_card.md").read_text()
+    verdict = json.loads((best / "metrics.json").read_text())
+
+    baseline, junit = tmp_path / "baseline.json", tmp_path / "gate.xml"
+    hptune("report", "--format", "baseline", "--output", baseline, folder=searched)
+    words = ("report", "--baseline", baseline, "--junit", junit)
+    markdown = hptune(*words, "--fail-under", "roc_auc=0.3", folder=searched).stdout
+    content = json.loads(baseline.read_text())
+    content["rows"]["prediction"] = sharpened(content["rows"])
+    content["metrics"] = dict.fromkeys(content["metrics"], 1.0)
+    baseline.write_text(json.dumps(content))
+    unmet = hptune(*words, "--output", tmp_path / "report.md", folder=searched, code=3).stderr
+
+    assert "not worse beyond noise" in markdown
+    assert unmet.startswith("error: gate failed: test roc_auc 0.")
+    assert "worse beyond noise" in unmet
+    assert 'failures="1"' in junit.read_text()
+    assert "| roc\\_auc | " in card
+    assert f"{verdict['test']['roc_auc']:.6g}" in card
+    assert "Test roc\\_auc: 95% interval " in card
+    for told in ("## Data", "customers.csv", "dropout:", "| tensorflow |", "hptune search resolved.yaml"):
+        assert told in card
+
+
+def sharpened(rows: dict[str, str]) -> str:
+    """The predictions of a model that knows the truth, packed as a baseline packs them."""
+    truth = np.frombuffer(base64.b64decode(rows["truth"]), "<i4")
+    return base64.b64encode(np.eye(2, dtype="<f4")[truth].tobytes()).decode()
 
 
 def test_search_is_a_gate(searched: Path) -> None:
