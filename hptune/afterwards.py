@@ -133,7 +133,7 @@ def export(
     """Write a run in the files of another tool, or its best model for another runtime.
 
     Args:
-        form: optuna or tensorboard for the run; keras, savedmodel, onnx or litert for the model.
+        form: optuna, tensorboard or mlflow for the run; keras, savedmodel, onnx or litert for the model.
         source: Folder or name of a run, the latest by default; or `model.keras` in the `best` or `ensemble` of a run.
         prune: Remove units of the model that do nothing.
         runs: Where names are looked up.

@@ -12,6 +12,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from hptune import __version__
+from hptune.console.options import (
+    ConfigArgument,
+    FailUnderOption,
+    JsonOption,
+    OutputOption,
+    RunArgument,
+    RunsOption,
+    SetOption,
+    complete_run,
+)
 from hptune.errors import HptuneError, UsageError
 
 app = typer.Typer(
@@ -21,33 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment, a YAML file.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a part of the experiment, such as model.dropout=0.2."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print for a machine; what is said to a person goes aside.")]
-RunsOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the runs, instead of runs.")]
-
-
-def complete_run(incomplete: str) -> list[str]:
-    """Name the runs of the usual folder that begin with what was typed."""
-    from hptune.api import DEFAULT_RUNS
-    from hptune.run.folder import list_runs
-
-    return [folder.name for folder in list_runs(DEFAULT_RUNS) if folder.name.startswith(incomplete)]
-
-
-RunArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="RUN", help="A run's folder or name; the latest by default.", autocompletion=complete_run),
-]
-FailUnderOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="METRIC=VALUE", help="Exit with 3 if a test metric is worse; validation:METRIC=VALUE too."),
-]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of the screen.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -340,7 +323,9 @@ def export(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="tensorboard, optuna; keras, savedmodel, onnx or litert."),
+        typer.Option(
+            "--format", metavar="FORMAT", help="tensorboard, optuna, mlflow; or keras, savedmodel, onnx, litert."
+        ),
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove the model's units that do nothing.")] = False,
     runs: RunsOption = None,

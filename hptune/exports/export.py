@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hptune.errors import UsageError
-from hptune.exports import optuna, tensorboard
+from hptune.exports import mlflow, optuna, tensorboard
 from hptune.exports.telling import ToldRun, tell_run
 from hptune.run.files import storage_errors
 from hptune.run.folder import RunFolder
 
 FORMATS: Mapping[str, Callable[[ToldRun, Path], str]] = {
+    "mlflow": mlflow.write,
     "optuna": optuna.write,
     "tensorboard": tensorboard.write,
 }
