@@ -19,11 +19,13 @@ __all__ = [
     "HptuneError",
     "__version__",
     "check",
+    "compare",
     "convert",
     "ensemble",
     "evaluate",
     "export",
     "init",
+    "make_baseline",
     "next_experiment",
     "predict",
     "report",
@@ -33,11 +35,11 @@ __all__ = [
     "search",
 ]
 
-_AFTERWARDS = ("convert", "export", "next_experiment", "report_page")
+_AFTERWARDS = ("compare", "convert", "export", "make_baseline", "next_experiment", "report_page")
 _ANSWERING = ("evaluate", "predict")
 
 if TYPE_CHECKING:
-    from hptune.afterwards import convert, export, next_experiment, report_page
+    from hptune.afterwards import compare, convert, export, make_baseline, next_experiment, report_page
     from hptune.answering import evaluate, predict
     from hptune.api import check, ensemble, init, report, runs, schema, search
     from hptune.errors import HptuneError

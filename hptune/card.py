@@ -41,7 +41,7 @@ def card_of_best(materials: Materials, metrics: Mapping[str, Any], hyperparamete
         metrics: The content of `best/metrics.json`.
         hyperparameters: Its settings as YAML.
     """
-    about = _line(f"Trial {metrics['trial']} of the run {materials.folder.name}, one network.")
+    about = _line(f"Trial {metrics['trial']} of the search {materials.ground.experiment.name}, one network.")
     chapters = [
         _Chapter("Metrics", list(_metrics(materials, metrics))),
         _Chapter("Hyperparameters", _fence(hyperparameters, "yaml")),
@@ -57,7 +57,7 @@ def card_of_ensemble(materials: Materials, content: Mapping[str, Any], hyperpara
         content: The content of `ensemble/ensemble.json`.
         hyperparameters: Settings of the members as YAML, by trial.
     """
-    about = _line(f"Several trials of the run {materials.folder.name} as one network.")
+    about = _line(f"Several trials of the search {materials.ground.experiment.name} as one network.")
     test = content["test"] or {}
     rows = [(name, *(scores.get(name) for scores in test.values())) for name in next(iter(test.values()), {})]
     lines = [f"* {escape_markdown(line)}" for line in describe_ensemble(content)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -75,11 +76,10 @@ def deliver_model(run: RunFolder, order: Order, processes: WarmProcesses) -> Del
     materials = Materials(revisit(run, run.read(), order.data_folder), run)
     rows = materials.rows(materials.split.validation).head(_CHECKED_ROWS)
     folder = order.output
-    with storage_errors(folder):
+    with storage_errors(folder), tempfile.TemporaryDirectory(prefix="hptune-") as scratch:
         folder.mkdir(parents=True, exist_ok=True)
         given = (order.artifact, about, order.form, folder, rows, order.is_pruned)
-        scratch = folder.with_name(folder.name + ".output.part")
-        shipped = processes.call(_ship, *given, output=scratch)
+        shipped = processes.call(_ship, *given, output=Path(scratch) / "output.txt")
     return Delivery(folder, tuple(_tell(order, shipped, folder)))
 
 
