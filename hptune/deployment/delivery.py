@@ -105,16 +105,17 @@ def refuse_missing_packages(form: str) -> None:
 
 def _tell(order: Order, shipped: Shipped, folder: Path) -> list[str]:
     lines = []
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if shipped.units is not None and shipped.weights is not None:
-        before = format_bytes(order.artifact.stat().st_size)
-        lines.append(
-            f"pruned: {shipped.units[0] - shipped.units[1]} of {shipped.units[0]} inner units did nothing; "
-            f"{shipped.weights[0]} weights became {shipped.weights[1]}, {before} of model.keras became "
-            f"{format_bytes(size)} of {order.form}"
-        )
+        words = f"pruned: {shipped.units[0] - shipped.units[1]} of {shipped.units[0]} inner units did nothing; "
+        words += f"{shipped.weights[0]} weights became {shipped.weights[1]}"
+        if order.form == "keras":
+            sizes = [format_bytes(path.stat().st_size) for path in (order.artifact, folder / "model.keras")]
+            words += f", {sizes[0]} became {sizes[1]}"
+        lines.append(words)
+    size = format_bytes(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+    within = f"within {shipped.difference:.1g}" if shipped.difference else "to the bit"
     lines.append(
-        f"wrote {folder} ({format_bytes(size)}); on {shipped.rows} rows it predicts what {order.artifact} does, within "
-        f"{max(shipped.difference, 1e-9):.1g}; how it is fed stands in {folder / 'inputs.json'}"
+        f"wrote {folder} ({size}); on {shipped.rows} rows it predicts what {order.artifact} does, {within}; "
+        f"how it is fed stands in {folder / 'inputs.json'}"
     )
     return lines
