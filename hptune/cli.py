@@ -141,16 +141,16 @@ def report(
     from hptune.console import screen
     from hptune.reporting.gates import check_comparison, check_summary, demand, to_junit
 
-    places = {"runs": runs or api.DEFAULT_RUNS}
-    summary = api.report(run, **places)
+    place = runs or api.DEFAULT_RUNS
+    summary = api.report(run, runs=place)
     form = "json" if as_json else form or ("terminal" if baseline is None else "markdown")
-    comparison = None if baseline is None else afterwards.compare(baseline, run, **places)
+    comparison = None if baseline is None else afterwards.compare(baseline, run, runs=place)
     if trial is not None:
         screen.show_one_trial(summary, trial, form, output)
     elif form == "html":
-        screen.write_page(afterwards.report_page(run, **places), output)
+        screen.write_page(afterwards.report_page(run, runs=place), output)
     elif form == "baseline":
-        screen.write(afterwards.make_baseline(run, **places), output)
+        screen.write(afterwards.make_baseline(run, runs=place), output)
     else:
         screen.show_report(summary, form, output, comparison)
     checks = check_summary(summary, fail_under or ())
@@ -223,8 +223,8 @@ def ensemble(
     from hptune import api
     from hptune.console import screen
 
-    wish = {"method": method, "size": size, "bags": bags}
-    content = api.ensemble(run, **wish, runs=runs or api.DEFAULT_RUNS, data_folder=data_folder)
+    place = runs or api.DEFAULT_RUNS
+    content = api.ensemble(run, method=method, size=size, bags=bags, runs=place, data_folder=data_folder)
     screen.show_ensemble(content, as_json=as_json)
 
 
@@ -341,8 +341,8 @@ def export(
     from hptune.console import screen
 
     form = form or ("keras" if prune else "tensorboard")
-    places = {"runs": runs or api.DEFAULT_RUNS, "output": output, "data_folder": data_folder}
-    made = afterwards.export(form, source, prune=prune, **places)
+    place = runs or api.DEFAULT_RUNS
+    made = afterwards.export(form, source, prune=prune, runs=place, output=output, data_folder=data_folder)
     for sentence in made.sentences:
         screen.say(screen.aside(), sentence)
 

@@ -159,7 +159,7 @@ def _shrink(link: _Link, weights: dict[str, list[Floats]]) -> bool:
     kernel = weights[first.name][0]
     is_constant = ~kernel.any(axis=0)
     is_unread = ~weights[second.name][0].any(axis=1)
-    is_idle = is_constant | is_unread
+    is_idle = np.asarray(is_constant | is_unread)
     if is_idle.all():
         # A layer without units is none.
         is_idle[0] = False
