@@ -51,10 +51,8 @@ def prune(model: keras.Model) -> Pruned:
 
 
 def _count_units(network: keras.Model) -> int:
-    return (
-        sum(layer.units for layer in network.layers if isinstance(layer, keras.layers.Dense))
-        - (network.output_shape[-1])
-    )
+    units: int = sum(layer.units for layer in network.layers if isinstance(layer, keras.layers.Dense))
+    return units - int(network.output_shape[-1])
 
 
 def prune_network(network: keras.Model) -> keras.Model:
