@@ -16,6 +16,7 @@ import polars as pl
 
 from hptune.description import Description
 from hptune.materials import Materials
+from hptune.mix import AVERAGE, Mix
 from hptune.run.files import make_folder, write_file
 from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
 from hptune.training.job import Member
@@ -30,15 +31,20 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 def assemble(
-    materials: Materials, members: Sequence[tuple[Trial, float]], folder: Path, processes: WarmProcesses
+    materials: Materials,
+    members: Sequence[tuple[Trial, float]],
+    folder: Path,
+    processes: WarmProcesses,
+    mix: Mix = AVERAGE,
 ) -> Path:
     """Write `model.keras` into a folder and make sure that it predicts what the search did.
 
     Args:
         materials: Of the search.
-        members: Trials with their shares, which sum to 1.
+        members: Trials with their shares.
         folder: Where the file is to lie; made where it does not exist.
         processes: Where workers come from.
+        mix: How what several members predict becomes one prediction.
 
     Raises:
         ArtifactError: If the artifact predicts anything else.
@@ -48,8 +54,8 @@ def assemble(
     make_folder(folder)
     parts = [_member(materials, trial, share) for trial, share in members]
     model, output = folder / MODEL, folder / OUTPUT
-    processes.call(_build, parts, model, materials.about, output=output)
-    with _expected(run, members, folder / _EXPECTED) as expected:
+    processes.call(_build, parts, model, materials.about, mix, output=output)
+    with _expected(run, members, mix, folder / _EXPECTED) as expected:
         # Another process, so that nothing but the file can carry the networks over.
         rows = materials.rows(materials.split.validation)
         processes.call(_check, model, rows, materials.about.columns, expected, output=output)
@@ -66,13 +72,6 @@ def stored_predictions(run: RunFolder, trial: Trial) -> Floats:
     return predictions
 
 
-def blend(predictions: Sequence[Floats], shares: Sequence[float]) -> Floats:
-    """Average predictions, weighted by shares that sum to 1."""
-    weighted = [share * values.astype(np.float64) for share, values in zip(shares, predictions, strict=True)]
-    total: Floats = np.sum(weighted, axis=0)
-    return total
-
-
 def _member(materials: Materials, trial: Trial, share: float) -> Member:
     job = materials.job(trial.proposal)
     preparation = materials.preparations[job.settings["data.preparation.numeric"]]
@@ -80,24 +79,24 @@ def _member(materials: Materials, trial: Trial, share: float) -> Member:
 
 
 @contextmanager
-def _expected(run: RunFolder, members: Sequence[tuple[Trial, float]], scratch: Path) -> Iterator[Path]:
+def _expected(run: RunFolder, members: Sequence[tuple[Trial, float]], mix: Mix, scratch: Path) -> Iterator[Path]:
     """Give the file that holds what the members predicted together."""
-    if len(members) == 1:
+    if len(members) == 1 and mix == AVERAGE:
         yield run.verified(members[0][0].file(PREDICTIONS))
         return
-    shares = [share for _, share in members]
-    blended = blend([stored_predictions(run, trial) for trial, _ in members], shares)
-    write_file(scratch, lambda stream: np.save(stream, blended))
+    predictions = [stored_predictions(run, trial) for trial, _ in members]
+    mixed = mix(predictions, [share for _, share in members])
+    write_file(scratch, lambda stream: np.save(stream, mixed))
     try:
         yield scratch
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _build(parts: Sequence[Member], path: Path, about: Description) -> None:
+def _build(parts: Sequence[Member], path: Path, about: Description, mix: Mix) -> None:
     from hptune.artifact import build_artifact
 
-    build_artifact(parts, path, about)
+    build_artifact(parts, path, about, mix)
 
 
 def _check(path: Path, rows: pl.DataFrame, columns: tuple[tuple[str, str], ...], expected: Path) -> None:

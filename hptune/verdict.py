@@ -23,6 +23,7 @@ from hptune.data.preparation import fit_preparation
 from hptune.data.table import encode_target
 from hptune.description import Description
 from hptune.metrics import reported_metrics
+from hptune.testrows import TestRows, hash_rows
 
 _LINEAR_ITERATIONS = 1000
 
@@ -33,6 +34,7 @@ def score_test_rows(
     columns: Sequence[Column],
     train: pl.DataFrame,
     test: pl.DataFrame,
+    kept: Path | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score artifacts and two simple predictors on the test rows.
 
@@ -42,12 +44,15 @@ def score_test_rows(
         columns: Their inputs.
         train: Training rows, with the target.
         test: Test rows, with the target.
+        kept: A file for the test rows as the first artifact met them; None where nobody will ask.
 
     Returns:
         Metrics by name of the artifact, then for `majority` or `mean`, and `linear`.
     """
     truth = encode_target(test, about.target, about.labels)
     predictions = {name: predict_rows(path, test, about.columns) for name, path in artifacts.items()}
+    if kept is not None:
+        TestRows(truth, next(iter(predictions.values())), hash_rows(test)).save(kept)
     predictions |= predict_simply(about, columns, train, test)
     return {name: score(about, truth, predicted) for name, predicted in predictions.items()}
 

@@ -13,16 +13,18 @@ from typing import Any
 import yaml
 
 from hptune.assembly import OUTPUT, assemble
+from hptune.card import MODEL_CARD, card_of_best
 from hptune.materials import Materials
 from hptune.run.files import describe_file, write_text
 from hptune.run.recorder import RunRecorder
 from hptune.space import Value
+from hptune.testrows import TEST_ROWS
 from hptune.training.workers import WarmProcesses
 from hptune.trial import Trial
 
 
 def deliver(materials: Materials, winner: Trial, processes: WarmProcesses, recorder: RunRecorder) -> None:
-    """Write `best/`: model, metrics, hyperparameters.
+    """Write `best/`: model, model card, metrics, hyperparameters, test rows.
 
     Raises:
         ArtifactError: If the artifact does not predict what the search predicted.
@@ -33,12 +35,15 @@ def deliver(materials: Materials, winner: Trial, processes: WarmProcesses, recor
     scores: dict[str, dict[str, float]] = {}
     if len(materials.split.test):
         train, test = materials.rows(materials.split.train), materials.rows(materials.split.test)
-        given = ({"test": model}, materials.about, materials.ground.dataset.columns, train, test)
+        kept = folder.best / TEST_ROWS
+        given = ({"test": model}, materials.about, materials.ground.dataset.columns, train, test, kept)
         scores = processes.call(score_in_worker, *given, output=folder.best / OUTPUT)
         recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
     settings = materials.job(winner.proposal).settings
     write_text(folder.best / "hyperparameters.yaml", hyperparameters_yaml(settings))
-    write_text(folder.best / "metrics.json", json.dumps(_metrics(materials, winner, scores), indent=1) + "\n")
+    metrics = _metrics(materials, winner, scores)
+    write_text(folder.best / MODEL_CARD, card_of_best(materials, metrics, hyperparameters_yaml(settings)))
+    write_text(folder.best / "metrics.json", json.dumps(metrics, indent=1) + "\n")
 
 
 def _metrics(materials: Materials, winner: Trial, scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Member:
         job: How it was trained.
         weights: Its weights, checked against the journal.
         preparation: What it was trained on, as `Preparation.to_dict` gives it.
-        share: Of its predictions in the average; all shares sum to 1.
+        share: Of its predictions in the mix.
     """
 
     job: Job
