@@ -26,7 +26,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 0 tests/test_architecture.py
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/against_keras_tuner.py
+	$(BIN)/python benchmarks/against_peers.py
 
 # The dependencies: what is locked with which hashes, what is installed under which licence, and which known
 # vulnerabilities it has. The last needs the network (pip-audit asks the advisory service of PyPI), and pip-audit itself

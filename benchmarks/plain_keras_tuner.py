@@ -1,4 +1,4 @@
-"""What a user of plain KerasTuner writes for the spaces of `against_keras_tuner.py`, by the habits of its guide.
+"""What a user of plain KerasTuner writes for the spaces of `against_peers.py`, by the habits of its guide.
 
 Usage: python plain_keras_tuner.py TRIALS EPOCHS WIDTH BATCH
 """

@@ -1,0 +1,99 @@
+"""The best validation score that each tool has found by the same wall-clock times, start-up included.
+
+Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table digits] [--batch 4 8]
+
+hptune's Bayesian search (with each width of batches asked for) against KerasTuner's and Optuna's TPE with Keras, in the
+space `mixed` of against_peers.py. Each process runs for the longest time; what it had found earlier is read from when
+its trials ended, so one run answers for every time. Prints a line a run, and the mean over the seeds last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from against_peers import FOLDER, SATIMAGE, measure, write_experiment
+
+EPOCHS = 20
+Found = list[tuple[float, float]]
+
+
+def found_by_hptune(folder: Path, table: str, seed: int, batch: int, seconds: int) -> Found:
+    """Search, and return seconds since the process began and score of each trial that ended."""
+    work = "hyperband" if table == "satimage" else "mixed"
+    strategy = f"{{name: bayesian, seed: {seed}, batch: {batch}}}"
+    command = write_experiment(folder, work, strategy, f"{{max_time: {seconds}s}}", EPOCHS)
+    began = datetime.now().astimezone()
+    measure(command, folder)
+    run = folder / "runs" / "bench"
+    scores = {
+        row["trial"]: float(row["score"])
+        for row in csv.DictReader((run / "leaderboard.csv").open())
+        if row["outcome"] == "completed"
+    }
+    ended = {}
+    for line in (run / "journal.jsonl").open():
+        record = json.loads(line)
+        if record["type"] == "end" and str(record["trial"]) in scores:
+            ended[str(record["trial"])] = (datetime.fromisoformat(record["utc"]) - began).total_seconds()
+    return [(ended[trial], score) for trial, score in scores.items()]
+
+
+def found_by_peer(folder: Path, tool: str, table: str, seed: int, seconds: int) -> Found:
+    """Let a peer search, and return when its best validation score rose, and to what."""
+    tables = [str(SATIMAGE)] if table == "satimage" else []
+    script, strategy = {
+        "KerasTuner": ("mixed_keras_tuner.py", f"bayesian:{seed}"),
+        "Optuna": ("plain_optuna.py", f"mixed:{seed}"),
+    }[tool]
+    command = [sys.executable, str(FOLDER / script), strategy, "100000", str(EPOCHS), str(seconds), *tables]
+    lines = [line.split() for line in measure(command, folder).output.splitlines() if line.startswith("best ")]
+    return [(float(when), float(score)) for _, when, score in lines]
+
+
+def best_by(found: Found, seconds: int) -> float:
+    """Return the best score that was known by a time; 0 where there was none."""
+    return max((score for when, score in found if when <= seconds), default=0.0)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, nargs="+", default=[60, 300])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--table", choices=("digits", "satimage"), action="append")
+    parser.add_argument("--batch", type=int, nargs="+", default=[4])
+    parser.add_argument("--no-peers", action="store_true")
+    asked = parser.parse_args()
+    peers = () if asked.no_peers else ("KerasTuner", "Optuna")
+    tools = [*(f"hptune, {batch}" for batch in asked.batch), *peers]
+    for table in asked.table or ("digits", "satimage"):
+        if table == "satimage" and not SATIMAGE.is_dir():
+            print(f"satimage: skipped, no table in {SATIMAGE}")
+            continue
+        scores: dict[tuple[str, int], list[float]] = {(tool, time): [] for tool in tools for time in asked.seconds}
+        for seed in range(1, asked.seeds + 1):
+            for tool in tools:
+                with tempfile.TemporaryDirectory() as scratch:
+                    folder, longest = Path(scratch), max(asked.seconds)
+                    if tool in peers:
+                        found = found_by_peer(folder, tool, table, seed, longest)
+                    else:
+                        found = found_by_hptune(folder, table, seed, int(tool.rpartition(" ")[2]), longest)
+                for time in asked.seconds:
+                    scores[tool, time].append(best_by(found, time))
+                told = "  ".join(f"{time} s {scores[tool, time][-1]:.4f}" for time in asked.seconds)
+                print(f"{table:>9} seed {seed} {tool:>12}  {told}", flush=True)
+        for tool in tools:
+            means = "  ".join(f"{time} s {statistics.mean(scores[tool, time]):.4f}" for time in asked.seconds)
+            print(f"{table:>9} mean   {tool:>12}  {means}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
