@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hptune.assembly import OUTPUT, assemble, blend, stored_predictions
-from hptune.data.table import encode_target
+from hptune.data.table import encode_target, weights_of
 from hptune.errors import NoTrialCompletedError, UsageError
 from hptune.materials import Materials
 from hptune.metrics import RANKED, compute_metrics, reported_metric
@@ -102,17 +102,18 @@ def _best_model(folder: RunFolder, history: History) -> Path:
 def _choose(materials: Materials, candidates: list[Trial], wish: Wish) -> Ensemble:
     predictions = [stored_predictions(materials.folder, trial) for trial in candidates]
     about, objective = materials.about, materials.ground.objective
-    truth = encode_target(materials.rows(materials.split.validation), about.target, about.labels)
+    rows = materials.rows(materials.split.validation)
+    truth, weights = encode_target(rows, about.target, about.labels), weights_of(rows, about.weight)
 
     def score(predicted: Any) -> float:
         with_ranks = objective.metric in RANKED
-        given = (about.task, truth, predicted, about.positive, about.scale)
+        given = (about.task, truth, predicted, about.positive, about.scale, weights)
         return compute_metrics(*given, with_ranks=with_ranks)[objective.metric]
 
     ensemble = choose(wish.method, predictions, score, objective, wish.size)
     # As the scores that it stands beside: scikit-learn's own figure.
     together = blend([predictions[index] for index, _ in ensemble.shares], [share for _, share in ensemble.shares])
-    reported = reported_metric(objective.metric, about.task, truth, together, about.positive, about.scale)
+    reported = reported_metric(objective.metric, about.task, truth, together, about.positive, about.scale, weights)
     return replace(ensemble, score=reported)
 
 

@@ -35,6 +35,7 @@ class Description:
         vocabularies: Categories known from the training rows, by column.
         missing: Texts that mean missing.
         id: Column that is copied beside the predictions.
+        weight: Column that says how much a row counts in metrics.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Description:
     vocabularies: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...]
     id: str | None
+    weight: str | None = None
 
     def to_json(self) -> str:
         """Return the text of the archive's entry."""
@@ -75,6 +77,8 @@ def read_description(path: Path) -> Description:
             vocabularies={column: tuple(words) for column, words in fields["vocabularies"].items()},
             missing=tuple(fields["missing"]),
             id=fields["id"],
+            # Older artifacts know no weights.
+            weight=fields.get("weight"),
         )
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file; name a run or its best/model.keras") from None

@@ -33,6 +33,7 @@ def gather_facts(ground: Groundwork) -> dict[str, Any]:
             "labels": list(dataset.labels),
             "positive": dataset.labels[dataset.positive] if dataset.positive is not None else None,
             "rows": part_sizes(dataset, experiment.data.split),
+            "roles": _roles(ground),
             "columns": [
                 {
                     "name": column.name,
@@ -55,6 +56,13 @@ def gather_facts(ground: Groundwork) -> dict[str, Any]:
         "start_from": [dict(values) for values in ground.start_from],
         "notes": [*ground.loaded.notes, *dataset.notes],
     }
+
+
+def _roles(ground: Groundwork) -> dict[str, str]:
+    """Name the columns that say something of a row and are never learned from."""
+    columns = ground.experiment.data.columns
+    named = {role: getattr(columns, role) for role in ("id", "weight", "group", "time")}
+    return {role: name for role, name in named.items() if name is not None}
 
 
 def describe_plan(ground: Groundwork) -> str:

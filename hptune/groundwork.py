@@ -24,6 +24,7 @@ from hptune.spec.starts import starting_configurations
 
 # Neither changes a trial: a run may be renamed, kept elsewhere or given more trials.
 _NOT_IDENTITY = ("name", "output", "budget")
+_NEW_COLUMNS = ("weight", "group", "time")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class Groundwork:
         """The part of the experiment that results depend on."""
         canonical = self.experiment.canonical()
         identity = {key: value for key, value in canonical.items() if key not in _NOT_IDENTITY}
+        # Runs of older versions know no such columns.
+        columns = identity["data"]["columns"]
+        identity["data"]["columns"] = {key: value for key, value in columns.items() if value or key not in _NEW_COLUMNS}
         if self.brackets:
             # Which brackets there are depends on how many configurations they may try.
             identity["budget"] = {"max_trials": canonical["budget"]["max_trials"]}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from hptune.bootstrap import Yardstick
 from hptune.data.arrays import write_arrays
 from hptune.data.preparation import Preparation, TargetScale, fit_preparation, fit_target_scale
 from hptune.data.split import Split, split_rows
@@ -70,6 +71,8 @@ class Materials:
                 target = truth if self.target_scale is None else self.target_scale.standardize(truth)
                 arrays |= {f"{part}.numeric": numeric, f"{part}.codes": codes}
                 arrays |= {f"{part}.target": target, f"{part}.truth": truth}
+                if dataset.roles.weights is not None:
+                    arrays[f"{part}.weight"] = dataset.roles.weights[rows]
             write_arrays(self._arrays(way), arrays)
 
     @cached_property
@@ -145,6 +148,20 @@ class Materials:
             vocabularies=next(iter(self.preparations.values())).vocabularies,
             missing=tuple(self.ground.experiment.data.missing),
             id=dataset.id,
+            weight=dataset.weight,
+        )
+
+    def yardstick(self, rows: npt.NDArray[np.int64]) -> Yardstick:
+        """Return what predictions of rows are held against."""
+        dataset, roles = self.ground.dataset, self.ground.dataset.roles
+        return Yardstick(
+            dataset.task,
+            encode_target(dataset.frame[rows], dataset.target, dataset.labels),
+            dataset.positive,
+            1.0 if self.target_scale is None else self.target_scale.scale,
+            len(dataset.labels),
+            None if roles.weights is None else roles.weights[rows],
+            None if roles.groups is None else roles.groups[rows],
         )
 
     def rows(self, part: npt.NDArray[np.int64]) -> pl.DataFrame:

@@ -48,7 +48,9 @@ def evaluate_table(
     """
     about = read_description(artifact)
     kind = "categorical" if about.labels else "numeric"
-    rows = _read(data, about, (*about.columns, (about.target, kind)), None)
+    # As the report's figures: where rows count differently, the file has to say how much.
+    weight = () if about.weight is None else ((about.weight, "numeric"),)
+    rows = _read(data, about, (*about.columns, (about.target, kind), *weight), None)
     _check_target(data, about, rows[about.target])
     metrics = processes.call(_score, artifact, about, rows, output=output)
     return rows.height, metrics, _unseen_categories(about, rows)

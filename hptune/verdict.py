@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 from hptune.artifact import predict_rows
 from hptune.data.kinds import Column
 from hptune.data.preparation import fit_preparation
-from hptune.data.table import encode_target
+from hptune.data.table import encode_target, weights_of
 from hptune.description import Description
 from hptune.metrics import reported_metrics
 
@@ -46,21 +46,20 @@ def score_test_rows(
     Returns:
         Metrics by name of the artifact, then for `majority` or `mean`, and `linear`.
     """
-    truth = encode_target(test, about.target, about.labels)
     predictions = {name: predict_rows(path, test, about.columns) for name, path in artifacts.items()}
     predictions |= predict_simply(about, columns, train, test)
-    return {name: score(about, truth, predicted) for name, predicted in predictions.items()}
+    return {name: score(about, test, predicted) for name, predicted in predictions.items()}
 
 
-def score(about: Description, truth: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> dict[str, float]:
-    """Compute every metric of predictions."""
-    return reported_metrics(about.task, truth, predictions, about.positive, about.scale)
+def score(about: Description, rows: pl.DataFrame, predictions: npt.NDArray[Any]) -> dict[str, float]:
+    """Compute every metric of predictions for labelled rows."""
+    truth, weights = encode_target(rows, about.target, about.labels), weights_of(rows, about.weight)
+    return reported_metrics(about.task, truth, predictions, about.positive, about.scale, weights)
 
 
 def score_rows(artifact: Path, about: Description, rows: pl.DataFrame) -> dict[str, float]:
     """Score an artifact on labelled rows."""
-    truth = encode_target(rows, about.target, about.labels)
-    return score(about, truth, predict_rows(artifact, rows, about.columns))
+    return score(about, rows, predict_rows(artifact, rows, about.columns))
 
 
 def predict_simply(
@@ -79,12 +78,18 @@ def predict_simply(
         sparse.hstack([numeric, encoder.transform(codes)], format="csr") if encoder is not None else numeric
         for numeric, codes in ((train_numeric, train_codes), (test_numeric, test_codes))
     )
-    truth = encode_target(train, about.target, about.labels)
+    truth, weights = encode_target(train, about.target, about.labels), weights_of(train, about.weight)
     if about.task == "regression":
         regressors = {"mean": DummyRegressor(), "linear": Ridge()}
-        return {name: regressor.fit(x, truth).predict(x_test) for name, regressor in regressors.items()}
+        return {
+            name: regressor.fit(x, truth, sample_weight=weights).predict(x_test)
+            for name, regressor in regressors.items()
+        }
     classifiers = {
         "majority": DummyClassifier(strategy="prior"),
         "linear": LogisticRegression(max_iter=_LINEAR_ITERATIONS),
     }
-    return {name: classifier.fit(x, truth).predict_proba(x_test) for name, classifier in classifiers.items()}
+    return {
+        name: classifier.fit(x, truth, sample_weight=weights).predict_proba(x_test)
+        for name, classifier in classifiers.items()
+    }

@@ -23,7 +23,7 @@ FLOORS = (
     ("trial",),
     ("spec",),
     ("leaderboard", "tuner", "changes", "environment", "interruption", "description", "metrics", "models", "selection"),
-    ("run", "data"),
+    ("run", "data", "bootstrap"),
     ("strategies", "training", "reporting"),
     ("foreign", "exports"),
     ("groundwork", "artifact"),

@@ -168,6 +168,8 @@ def show_check(console: Console, facts: Mapping[str, Any]) -> None:
     say(console, f"{facts['name']}: {data['task']} task ({data['task_reason']})")
     say(console, f"objective: {facts['objective']['metric']}, {facts['objective']['direction']}")
     say(console, "rows: " + ", ".join(f"{part} {count}" for part, count in data["rows"].items()))
+    if data["roles"]:
+        say(console, "never learned from: " + ", ".join(f"{role} {name}" for role, name in data["roles"].items()))
     console.print()
     shown = [
         (column["name"], column["kind"], column["missing"], column["distinct"], column["reason"])

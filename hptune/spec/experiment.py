@@ -83,6 +83,11 @@ class ColumnsSpec(Section):
     categorical: Texts = Field(default=(), description="numbers that are codes, such as postcodes")
     numeric: Texts = Field(default=(), description="columns that must be numbers")
     id: str | None = Field(default=None, description="names the row; copied beside predictions, never learned from")
+    weight: str | None = Field(default=None, description="how much a row counts in loss and metrics; 0 or more")
+    group: str | None = Field(default=None, description="rows of one group are never in two parts or folds")
+    time: str | None = Field(
+        default=None, description="number or date; later rows validate and test, earlier ones train"
+    )
 
 
 class SplitSpec(Section):

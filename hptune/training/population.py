@@ -27,7 +27,7 @@ from hptune.training.job import Fitted, Job, OnEpoch
 from hptune.training.judge import Floats, Judge
 from hptune.training.memory import load_state, save_state
 from hptune.training.predicting import Rows
-from hptune.training.program import Program, Shapes, State, fresh_memories
+from hptune.training.program import ROW_WEIGHT, Program, Shapes, State, fresh_memories
 from hptune.training.stacking import StackedNetwork, Weights
 from hptune.trial import StoredFile
 
@@ -87,7 +87,9 @@ class Population:
         self._validation = programs.rows(job, "validation")
         self._batch: int = job.settings["training.batch_size"]
         self._network = StackedNetwork(build_network(job, every_dropout=True), job.seed)
-        self._program = programs.program(self._network, job, self._train.inputs)
+        weighed = self._train.weights is not None
+        self._given = {**self._train.inputs, **({ROW_WEIGHT: self._train.shares} if weighed else {})}
+        self._program = programs.program(self._network, job, self._given)
         self._optimizer: str = job.settings["training.optimizer"]
         network = self._network
         bias = [np.full(size, on) for size, on in zip(network.vector_sizes, network.is_bias, strict=True)]
@@ -126,8 +128,8 @@ class Population:
 
             return on_epoch
 
-        truths = {"train": self._sample.truth, "validation": self._validation.truth}
-        slots = [_Slot(trial, Judge(job, ENGINE, truths, note(trial))) for trial, job in jobs]
+        answers = {"train": self._sample.answers, "validation": self._validation.answers}
+        slots = [_Slot(trial, Judge(job, ENGINE, answers, note(trial))) for trial, job in jobs]
         begun = [self._begin(slot) for slot in slots]
         states, bests = [state for state, _ in begun], [best for _, best in begun]
         rows = [
@@ -194,7 +196,7 @@ class Population:
     def _train_epoch(self, state: State) -> tuple[State, Any]:
         orders = [self._order(slot.job, slot.judge.epochs) for slot in self._slots]
         order = np.stack([*orders, *[orders[0]] * (self._places - len(orders))])
-        given = (self._train.inputs, self._train.wanted, tf.constant(order), self._batch)
+        given = (self._given, self._train.wanted, tf.constant(order), self._batch)
         return self._program.train(state, self._shapes, self._dials, *given)
 
     def _order(self, job: Job, epoch: int) -> Array:
