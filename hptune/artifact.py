@@ -6,6 +6,7 @@ Everything here imports TensorFlow and runs in a worker process.
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from hptune.errors import ArtifactError
 from hptune.run.files import TEMPORARY_SUFFIX, write_file
 from hptune.training.fitting import restore_model
 from hptune.training.job import Job, Member
+from hptune.training.predicting import Predictor, Rows
 
 # Rows given to the model at a time; bounds memory, changes no result beyond rounding.
 _PREDICT_ROWS = 1024
@@ -67,14 +69,16 @@ def _join(members: Sequence[Member], networks: Sequence[keras.Model], names: Map
     prepared: dict[str, dict[str, Any]] = {}
     answers = []
     for number, (member, network) in enumerate(zip(members, networks, strict=True), start=1):
-        preparation = Preparation.from_dict(member.preparation)
-        if preparation.way not in prepared:
-            numeric, codes = prepare(preparation, inputs, suffix=f"_{preparation.way}" if prepared else "")
+        # The networks of folds have each learned another preparation.
+        key = json.dumps(member.preparation, sort_keys=True)
+        if key not in prepared:
+            suffix = f"_{len(prepared) + 1}" if prepared else ""
+            numeric, codes = prepare(Preparation.from_dict(member.preparation), inputs, suffix=suffix)
             parts = {"numeric": numeric, "codes": codes}
-            prepared[preparation.way] = {name: tensor for name, tensor in parts.items() if tensor is not None}
+            prepared[key] = {name: tensor for name, tensor in parts.items() if tensor is not None}
         if len(members) > 1:
             network.name = f"member_{number}"
-        answer = _in_user_units(network(prepared[preparation.way]), member.job)
+        answer = _in_user_units(network(prepared[key]), member.job)
         answers.append(keras.layers.Rescaling(member.share)(answer) if len(members) > 1 else answer)
     together = keras.layers.Add(name="average")(answers) if len(answers) > 1 else answers[0]
     return keras.Model(inputs, together, name="hptune")
@@ -122,6 +126,33 @@ def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, st
     return predictions[:, 0] if predictions.shape[1] == 1 else predictions
 
 
+def predict_members(
+    members: Sequence[Member], rows: pl.DataFrame, held_out: Sequence[tuple[Path, npt.NDArray[np.int64]]]
+) -> Floats:
+    """Predict rows with trained networks as training did, and average by their shares.
+
+    Args:
+        members: What was trained.
+        rows: Raw rows.
+        held_out: For each member what it predicted in training, and for which of the rows.
+
+    Raises:
+        ArtifactError: If a member does not predict what it predicted in training.
+    """
+    total: Any = 0.0
+    for member, (stored, places) in zip(members, held_out, strict=True):
+        numeric, codes = Preparation.from_dict(member.preparation).transform(rows)
+        given = {"numeric": numeric, "codes": codes}
+        inputs = {name: tf.constant(array) for name, array in given.items() if array.shape[1]}
+        unknown = np.zeros(rows.height)
+        prepared = Rows(inputs, unknown, None, unknown, None)
+        predicted = Predictor(restore_model(member.job, member.weights), member.job)(prepared)
+        _refuse_difference(predicted[places], np.load(stored, allow_pickle=False), member.weights)
+        total = total + member.share * predicted.astype(np.float64)
+    averaged: Floats = total
+    return averaged
+
+
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "no further word")[:_SHOWN_ERROR]
 
@@ -149,8 +180,11 @@ def check_parity(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, st
     Raises:
         ArtifactError: If a prediction differs by more than 1e-5, relative to values above 1.
     """
-    stored = np.load(expected, allow_pickle=False)
-    difference = np.abs(predict_rows(path, rows, columns) - stored) / np.maximum(np.abs(stored), 1)
+    _refuse_difference(predict_rows(path, rows, columns), np.load(expected, allow_pickle=False), path)
+
+
+def _refuse_difference(predicted: Floats, stored: Floats, path: Path) -> None:
+    difference = np.abs(predicted - stored) / np.maximum(np.abs(stored), 1)
     worst = float(difference.max())
     # Written so that NaN fails too.
     if not worst <= PARITY_TOLERANCE:

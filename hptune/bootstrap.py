@@ -6,15 +6,16 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hptune.metrics import RANKED, compute_metrics, reported_metrics
+from hptune.metrics import DECIDED, RANKED, compute_metrics, reported_metrics
 from hptune.objective import METRICS, Task
+from hptune.parts import mean
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -22,8 +23,24 @@ LEVEL = 0.95
 # Rows that may be scored in all: many rows take fewer draws, so that the end of a search stays a matter of seconds.
 SCORED_ROWS = 2_000_000
 FEWEST_DRAWS = 50
+_MOST_DRAWS, _MOST_RANKED_DRAWS = 400, 200
 # Putting the rows in order for one class takes as long as this many times counting hits.
 _RANKING_COST = 10
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What one training predicted.
+
+    Attributes:
+        values: Probabilities (rows, classes), or values (rows,).
+        rows: Which rows of the yardstick they are of; None for all of them.
+        threshold: Probability from which on a row is taken for the positive class; None for a half.
+    """
+
+    values: Floats
+    rows: npt.NDArray[np.int64] | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,16 +65,45 @@ class Yardstick:
     weights: npt.NDArray[np.float64] | None = None
     groups: npt.NDArray[np.int64] | None = None
 
-    def report(self, predictions: Floats) -> dict[str, float]:
-        """Compute every metric with scikit-learn."""
-        given = (self.task, self.truth, predictions, self.positive, self.scale, self.weights)
-        return reported_metrics(*given)
+    def report(self, guess: Guess) -> dict[str, float]:
+        """Compute every metric of predictions for all rows with scikit-learn."""
 
-    def compute(self, predictions: Floats, rows: npt.NDArray[np.int64], *, with_ranks: bool) -> dict[str, float]:
-        """Compute the metrics of chosen rows, fast."""
+        def measure(values: Floats) -> dict[str, float]:
+            given = (self.task, self.truth, values, self.positive, self.scale, self.weights)
+            return reported_metrics(*given)
+
+        return self._with_decisions(guess.values, guess.threshold, measure)
+
+    def _with_decisions(
+        self, values: Floats, threshold: float | None, measure: Callable[[Floats], dict[str, float]]
+    ) -> dict[str, float]:
+        """Take metrics of probabilities as they are, and those of decisions by the threshold."""
+        found = measure(values)
+        if threshold is None or self.positive is None:
+            return found
+        is_positive = values[:, self.positive] >= threshold
+        decided = np.where(is_positive[:, None] == (np.arange(2) == self.positive), 1.0, 0.0)
+        by_threshold = measure(decided)
+        return {name: by_threshold[name] if name in DECIDED else value for name, value in found.items()}
+
+    def compute(self, guess: Guess, rows: npt.NDArray[np.int64], *, with_ranks: bool) -> dict[str, float]:
+        """Compute the metrics of those of the rows that a guess is of, fast."""
+        places = rows
+        if guess.rows is not None:
+            place_of_row = np.full(len(self.truth), -1)
+            place_of_row[guess.rows] = np.arange(len(guess.rows))
+            rows = rows[place_of_row[rows] >= 0]
+            places = place_of_row[rows]
+        if not len(rows):
+            return {}
         weights = None if self.weights is None else self.weights[rows]
-        given = (self.task, self.truth[rows], predictions[rows], self.positive, self.scale, weights)
-        return compute_metrics(*given, with_ranks=with_ranks)
+        truth = self.truth[rows]
+
+        def measure(values: Floats) -> dict[str, float]:
+            given = (self.task, truth, values, self.positive, self.scale, weights)
+            return compute_metrics(*given, with_ranks=with_ranks)
+
+        return self._with_decisions(guess.values[places], guess.threshold, measure)
 
     def cost(self, *, with_ranks: bool) -> int:
         """How long all rows take to be scored, in rows whose hits are counted."""
@@ -76,30 +122,29 @@ class Yardstick:
 
 
 def draw_scores(
-    yardstick: Yardstick, predictions: Sequence[Floats], metrics: Sequence[str], count: int, seed: int
+    yardstick: Yardstick, models: Sequence[Sequence[Guess]], metrics: Sequence[str], count: int, seed: int
 ) -> Floats:
-    """Score predictions on rows drawn with replacement, the same rows for all of them.
+    """Score models on rows drawn with replacement, the same rows for all of them.
 
     Args:
         yardstick: The rows.
-        predictions: Of each model, for all rows.
+        models: What each has predicted, in one or several trainings; its score is the mean over them.
         metrics: What to compute.
         count: How many draws.
         seed: Of the draws.
 
     Returns:
-        (metrics, predictions, draws); a draw in which a metric is not defined, such as ROC AUC without a class, is
-        left out.
+        (metrics, models, draws); a draw in which a metric is not defined, such as ROC AUC without a class, is left out.
     """
     generator = np.random.default_rng(seed)
     with_ranks = any(metric in RANKED for metric in metrics)
     draws: list[list[list[float]]] = []
     for _ in range(count):
         rows = yardstick.draw(generator)
-        scores = [yardstick.compute(predicted, rows, with_ranks=with_ranks) for predicted in predictions]
-        if all(metric in found for found in scores for metric in metrics):
-            draws.append([[found[metric] for found in scores] for metric in metrics])
-    made: Floats = np.array(draws).reshape(-1, len(metrics), len(predictions)).transpose(1, 2, 0)
+        scores = [[yardstick.compute(guess, rows, with_ranks=with_ranks) for guess in model] for model in models]
+        if all(metric in found for model in scores for found in model for metric in metrics):
+            draws.append([[mean([found[metric] for found in model]) for model in scores] for metric in metrics])
+    made: Floats = np.array(draws).reshape(-1, len(metrics), len(models)).transpose(1, 2, 0)
     return made
 
 
@@ -110,39 +155,43 @@ def interval(draws: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def intervals(
-    yardstick: Yardstick, predictions: Mapping[str, Floats], metrics: Sequence[str], against: str, seed: int, most: int
-) -> dict[str, Any]:
+def intervals(yardstick: Yardstick, models: Mapping[str, Guess], against: str, seed: int) -> dict[str, Any]:
     """Say between which values metrics would lie on other rows of the kind, and differences between models.
 
     Args:
         yardstick: The rows.
-        predictions: By name of the model.
-        metrics: What to compute.
+        models: What each predicted for them.
         against: The model that the others are compared with.
         seed: Of the draws.
-        most: How many draws at most; fewer where there are many rows.
 
     Returns:
-        `level`, `draws`; by model and metric `scores`, [low, high]; and `gains`, by other model and metric, [low, high]
-        of how much better `against` is, whatever the direction of the metric: above 0 it is better beyond chance. Empty
-        where no draw has all metrics.
+        `level`; `scores`, [low, high] by model and metric; and `gains`, by other model and metric, [low, high] of how
+        much better `against` is, whatever the direction of the metric: above 0 it is better beyond chance. Metrics
+        that no draw defines are left out.
     """
-    with_ranks = any(metric in RANKED for metric in metrics)
-    cost = yardstick.cost(with_ranks=with_ranks) * len(predictions)
-    count = min(max(SCORED_ROWS // max(cost, 1), FEWEST_DRAWS), most)
-    made = draw_scores(yardstick, list(predictions.values()), metrics, count, seed)
-    found: dict[str, Any] = {"level": LEVEL, "draws": made.shape[2], "scores": {}, "gains": {}}
-    if not made.shape[2]:
-        return found
-    own = made[:, list(predictions).index(against)]
-    for place, name in enumerate(predictions):
-        scores = made[:, place]
-        found["scores"][name] = {metric: interval(draws) for metric, draws in zip(metrics, scores, strict=True)}
-        if name != against:
-            signs = [1 if METRICS[metric].direction == "max" else -1 for metric in metrics]
-            found["gains"][name] = {
-                metric: interval(sign * (mine - theirs))
-                for metric, sign, mine, theirs in zip(metrics, signs, own, scores, strict=True)
-            }
+    names = list(models)
+    every = np.arange(len(yardstick.truth))
+    defined = [
+        name
+        for name in METRICS
+        if all(name in yardstick.compute(models[model], every, with_ranks=True) for model in names)
+    ]
+    found: dict[str, Any] = {"level": LEVEL, "scores": {name: {} for name in names}, "gains": {}}
+    found["gains"] = {name: {} for name in names if name != against}
+    for ranked, most in ((False, _MOST_DRAWS), (True, _MOST_RANKED_DRAWS)):
+        metrics = [metric for metric in defined if (metric in RANKED) == ranked]
+        if not metrics:
+            continue
+        cost = yardstick.cost(with_ranks=ranked) * len(models)
+        count = min(max(2 * SCORED_ROWS // max(cost, 1), FEWEST_DRAWS), most)
+        made = draw_scores(yardstick, [[guess] for guess in models.values()], metrics, count, seed)
+        if not made.shape[2]:
+            continue
+        for metric, draws in zip(metrics, made, strict=True):
+            sign = 1 if METRICS[metric].direction == "max" else -1
+            own = draws[names.index(against)]
+            for name, scores in zip(names, draws, strict=True):
+                found["scores"][name][metric] = interval(scores)
+                if name != against:
+                    found["gains"][name][metric] = interval(sign * (own - scores))
     return found

@@ -36,6 +36,7 @@ class Description:
         missing: Texts that mean missing.
         id: Column that is copied beside the predictions.
         weight: Column that says how much a row counts in metrics.
+        threshold: Probability from which on a row is taken for the positive class; None for a half.
     """
 
     task: Task
@@ -48,6 +49,7 @@ class Description:
     missing: tuple[str, ...]
     id: str | None
     weight: str | None = None
+    threshold: float | None = None
 
     def to_json(self) -> str:
         """Return the text of the archive's entry."""
@@ -77,8 +79,9 @@ def read_description(path: Path) -> Description:
             vocabularies={column: tuple(words) for column, words in fields["vocabularies"].items()},
             missing=tuple(fields["missing"]),
             id=fields["id"],
-            # Older artifacts know no weights.
+            # Older artifacts know neither.
             weight=fields.get("weight"),
+            threshold=fields.get("threshold"),
         )
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file; name a run or its best/model.keras") from None

@@ -7,20 +7,22 @@ alone: equal searches give equal bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hptune.assembly import stored_predictions
-from hptune.bootstrap import FEWEST_DRAWS, LEVEL, SCORED_ROWS, Yardstick, draw_scores, interval
+from hptune.bootstrap import FEWEST_DRAWS, LEVEL, SCORED_ROWS, Guess, Yardstick, draw_scores, interval
+from hptune.calibration import measure_calibration
 from hptune.facts import gather_facts
 from hptune.leaderboard import Leaderboard
 from hptune.materials import Materials
 from hptune.metrics import RANKED
+from hptune.regularization import tell_regularization
 from hptune.run.files import write_text
-from hptune.run.folder import INSIGHT, PREDICTIONS, WEIGHTS
+from hptune.run.folder import INSIGHT, PREDICTIONS
 from hptune.trial import Trial, derive_seed
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -32,23 +34,24 @@ _MOST_DRAWS = 200
 _MOST_RESIDUALS = 1000
 
 
-def write_insight(materials: Materials, board: Leaderboard) -> None:
-    """Write `insight.json` for the first trial of the leaderboard, unless it is there already.
+def write_insight(materials: Materials, board: Leaderboard, winner: Trial) -> None:
+    """Write `insight.json` for the trial that is delivered, unless it is there already.
 
     Raises:
         RunDamagedError: If stored predictions are not what was recorded.
     """
     path = materials.folder.path / INSIGHT
-    winner = board.scored[0]
     if _is_of(path.read_text() if path.is_file() else "", winner, len(board.trials)):
         return
+    told = tell_regularization(materials.folder, board.scored, materials.ground.objective.metric)
     content = {
         "schema": 1,
         "trial": winner.number,
         "trials": len(board.trials),
         "data": gather_facts(materials.ground)["data"],
-        "validation": _judge(materials, board.scored),
-        "zeros": _shares_of_zeros(materials, board.scored),
+        "validation": _judge(materials, [winner, *(trial for trial in board.scored if trial is not winner)]),
+        "zeros": _shares_of_zeros(materials, told),
+        "regularization": told,
     }
     write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
@@ -71,9 +74,11 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
     if not kept or kept[0] is not scored[0]:
         return None
     truth = yardstick.truth
-    predictions = [stored_predictions(folder, trial) for trial in kept]
-    errors = _errors(about.labels, truth, predictions[0])
-    draws = _draw_scores(materials, yardstick, predictions)
+    own = stored_predictions(folder, kept[0])
+    errors = _errors(about.labels, truth, own)
+    if (calibration := measure_calibration(yardstick, own)) is not None:
+        errors["calibration"] = calibration
+    draws = _draw_scores(materials, yardstick, [materials.guesses(trial) for trial in kept])
     if not draws.size:
         return {"rows": len(truth), "level": LEVEL, "draws": 0, "low": None, "high": None, "rivals": [], **errors}
     objective = materials.ground.objective
@@ -94,13 +99,13 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
     }
 
 
-def _draw_scores(materials: Materials, yardstick: Yardstick, predictions: Sequence[Floats]) -> Floats:
-    """Score predictions in the objective's metric on rows drawn with replacement, (predictions, draws)."""
+def _draw_scores(materials: Materials, yardstick: Yardstick, models: Sequence[Sequence[Guess]]) -> Floats:
+    """Score models in the objective's metric on rows drawn with replacement, (models, draws)."""
     metric = materials.ground.objective.metric
     cost = yardstick.cost(with_ranks=metric in RANKED)
-    count = min(max(SCORED_ROWS // (cost * len(predictions)), FEWEST_DRAWS), _MOST_DRAWS)
+    count = min(max(SCORED_ROWS // (cost * len(models)), FEWEST_DRAWS), _MOST_DRAWS)
     seed = derive_seed(materials.ground.experiment.strategy.seed, "insight")
-    scores: Floats = draw_scores(yardstick, predictions, (metric,), count, seed)[0]
+    scores: Floats = draw_scores(yardstick, models, (metric,), count, seed)[0]
     return scores
 
 
@@ -114,18 +119,15 @@ def _errors(labels: Sequence[str], truth: npt.NDArray[Any], predicted: Floats) -
     return {"residuals": {"truth": truth[::step].tolist(), "predicted": predicted[::step].astype(float).tolist()}}
 
 
-def _shares_of_zeros(materials: Materials, scored: Sequence[Trial]) -> dict[str, float]:
+def _shares_of_zeros(materials: Materials, told: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return which share of its kernel weights each trial has at exactly zero, where L1 may have put them there."""
     space = materials.ground.space
     if "model.l1" not in space.by_name and not space.constants.get("model.l1"):
         return {}
     shares = {}
-    for trial in scored:
-        path = materials.folder.path / trial.file(WEIGHTS).name
-        if path.is_file():
-            with np.load(materials.folder.verified(trial.file(WEIGHTS)), allow_pickle=False) as arrays:
-                kernels = [arrays[name] for name in arrays.files if name.endswith("/kernel")]
-            size = sum(kernel.size for kernel in kernels)
-            if size:
-                shares[str(trial.number)] = sum(int((kernel == 0).sum()) for kernel in kernels) / size
+    for trial in told:
+        size = sum(layer["weights"] for layer in trial["layers"])
+        if size:
+            zeros = sum(round(layer["weights"] * layer["zeros"]) for layer in trial["layers"])
+            shares[str(trial["trial"])] = zeros / size
     return shares

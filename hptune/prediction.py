@@ -96,7 +96,10 @@ def _arrange(about: Description, rows: pl.DataFrame, answers: npt.NDArray[np.flo
         columns["prediction"] = pl.Series(answers)
         return pl.DataFrame(columns)
     labels = np.array(about.labels, dtype=object)
-    columns["prediction"] = pl.Series(labels[answers.argmax(axis=1)].tolist(), dtype=pl.String)
+    chosen = answers.argmax(axis=1)
+    if about.threshold is not None and about.positive is not None:
+        chosen = np.where(answers[:, about.positive] >= about.threshold, about.positive, 1 - about.positive)
+    columns["prediction"] = pl.Series(labels[chosen].tolist(), dtype=pl.String)
     for index, label in enumerate(about.labels):
         columns[f"p_{label}"] = pl.Series(answers[:, index])
     return pl.DataFrame(columns)

@@ -7,9 +7,11 @@ Everything here imports scikit-learn and runs in a worker process.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy import sparse
@@ -18,11 +20,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder
 
 from hptune.artifact import predict_rows
+from hptune.bootstrap import Guess, Yardstick, intervals
+from hptune.calibration import measure_calibration
 from hptune.data.kinds import Column
 from hptune.data.preparation import fit_preparation
 from hptune.data.table import encode_target, weights_of
 from hptune.description import Description
-from hptune.metrics import reported_metrics
 
 _LINEAR_ITERATIONS = 1000
 
@@ -51,15 +54,57 @@ def score_test_rows(
     return {name: score(about, test, predicted) for name, predicted in predictions.items()}
 
 
-def score(about: Description, rows: pl.DataFrame, predictions: npt.NDArray[Any]) -> dict[str, float]:
-    """Compute every metric of predictions for labelled rows."""
+def judge_test_rows(
+    artifact: Path,
+    about: Description,
+    columns: Sequence[Column],
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    groups: npt.NDArray[np.int64] | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Score the artifact and two simple predictors on the test rows, and say how much chance there is in that.
+
+    Args:
+        artifact: What is delivered.
+        about: Its task, labels and threshold.
+        columns: Its inputs.
+        train: Training rows, with the target.
+        test: Test rows, with the target.
+        groups: Of the test rows, which are drawn together; None where rows are drawn one by one.
+        seed: Of the draws.
+
+    Returns:
+        `scores` by name: metrics of the artifact (`test`), of `majority` or `mean`, and of `linear`; `intervals` of
+        them as `bootstrap.intervals` has them; `calibration` of the artifact; and its `predictions`.
+    """
+    yardstick = replace(yardstick_of(about, test), groups=groups)
+    own = predict_rows(artifact, test, about.columns)
+    simple = predict_simply(about, columns, train, test)
+    guesses = {"test": Guess(own, threshold=about.threshold)} | {name: Guess(found) for name, found in simple.items()}
+    return {
+        "scores": {name: yardstick.report(guess) for name, guess in guesses.items()},
+        "intervals": intervals(yardstick, guesses, "test", seed),
+        "calibration": measure_calibration(yardstick, own),
+        "predictions": own,
+    }
+
+
+def yardstick_of(about: Description, rows: pl.DataFrame) -> Yardstick:
+    """Return what predictions of labelled rows are held against."""
     truth, weights = encode_target(rows, about.target, about.labels), weights_of(rows, about.weight)
-    return reported_metrics(about.task, truth, predictions, about.positive, about.scale, weights)
+    return Yardstick(about.task, truth, about.positive, about.scale, len(about.labels), weights)
+
+
+def score(about: Description, rows: pl.DataFrame, predictions: npt.NDArray[Any]) -> dict[str, float]:
+    """Compute every metric of predictions for labelled rows, whose decisions are made at a half."""
+    return yardstick_of(about, rows).report(Guess(predictions))
 
 
 def score_rows(artifact: Path, about: Description, rows: pl.DataFrame) -> dict[str, float]:
-    """Score an artifact on labelled rows."""
-    return score(about, rows, predict_rows(artifact, rows, about.columns))
+    """Score an artifact on labelled rows; its decisions are made at its own threshold."""
+    guess = Guess(predict_rows(artifact, rows, about.columns), threshold=about.threshold)
+    return yardstick_of(about, rows).report(guess)
 
 
 def predict_simply(

@@ -113,7 +113,7 @@ def _draw(dataset: Dataset, spec: SplitSpec, pool: Rows, count: int, part: str) 
     return pool[rest], pool[drawn]
 
 
-def _draw_rows(size: int, count: int, seed: int, labels: Any, groups: None) -> tuple[Rows, Rows]:
+def _draw_rows(size: int, count: int, seed: int, labels: Any, groups: Any) -> tuple[Rows, Rows]:
     from sklearn.model_selection import train_test_split  # takes seconds to import; `check` does not need it
 
     del groups
@@ -121,16 +121,18 @@ def _draw_rows(size: int, count: int, seed: int, labels: Any, groups: None) -> t
     return rest, drawn
 
 
-def _draw_groups(size: int, count: int, seed: int, labels: Any, groups: Rows) -> tuple[Rows, Rows]:
+def _draw_groups(size: int, count: int, seed: int, labels: Any, groups: Any) -> tuple[Rows, Rows]:
     """Draw whole groups, in the classes' shares where these are stratified; the count is met as nearly as may be."""
     from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
     rows = np.arange(size)
     if labels is None:
         splitter = GroupShuffleSplit(1, test_size=count / size, random_state=seed)
-        return next(splitter.split(rows, groups=groups))
-    folds = max(round(size / count), 2)
-    return next(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, groups))
+        rest, drawn = next(splitter.split(rows, groups=groups))
+    else:
+        folds = StratifiedGroupKFold(max(round(size / count), 2), shuffle=True, random_state=seed)
+        rest, drawn = next(folds.split(rows, labels, groups))
+    return rest, drawn
 
 
 def _draw_last(times: npt.NDArray[np.float64], pool: Rows, count: int, part: str) -> tuple[Rows, Rows]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hptune.leaderboard import FIXED_COLUMNS, table_to_csv
+from hptune.leaderboard import table_to_csv
 from hptune.reporting.summary import Summary
 from hptune.trial import Trial
 
@@ -24,6 +24,7 @@ def to_json(summary: Summary) -> str:
         "proposed": summary.proposed,
         "best": summary.verdict,
         "ensemble": summary.ensemble,
+        "insight": summary.insight,
         "test_looks": summary.test_looks,
     }
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -32,7 +33,7 @@ def to_json(summary: Summary) -> str:
 def to_csv(summary: Summary) -> str:
     """Write the leaderboard as CSV for a spreadsheet: text that it would take for a formula is text there too."""
     board = summary.leaderboard
-    columns = [*FIXED_COLUMNS, *board.dimensions]
+    columns = [*board.fixed_columns, *board.dimensions]
     rows = ([_inert(row[column]) for column in columns] for row in board.rows())
     return table_to_csv([_inert(column) for column in columns], rows)
 

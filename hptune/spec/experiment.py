@@ -16,6 +16,7 @@ from hptune.objective import METRICS, Direction, Objective
 from hptune.space import SearchSpace
 from hptune.spec.conversion import first_values, parents_first, to_dimensions
 from hptune.spec.dimensions import Written, parse
+from hptune.spec.evaluation import EvaluationSpec
 from hptune.spec.forms import setting_schema
 from hptune.spec.problems import show, suggest
 from hptune.spec.search import BudgetSpec, HyperbandSpec, StrategySpec
@@ -215,6 +216,7 @@ class Experiment(Section):
     budget: BudgetSpec = Field(default=BudgetSpec(), description="when the search ends")
     model: ModelSpec = Field(default=ModelSpec(), description="the network")  # type: ignore[valid-type]
     training: TrainingSpec = Field(default=TrainingSpec(), description="its training")  # type: ignore[valid-type]
+    evaluation: EvaluationSpec = Field(default=EvaluationSpec(), description="how configurations are judged")
     start_from: Starts = Field(default=(), description="configurations to try first, by dotted name")
     output: OutputSpec = Field(default=OutputSpec(), description="where runs lie and what of them is kept")
 

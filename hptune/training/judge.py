@@ -122,7 +122,7 @@ class Judge:
             {"epoch": number}
             | {f"{part}_{name}": value for part in ("train", "validation") for name, value in scores[part].items()}
         )
-        is_best = self.job.objective.is_better(score, memory.best_score)
+        is_best = self.job.keeps_last or self.job.objective.is_better(score, memory.best_score)
         if is_best:
             memory.best_score, memory.best_epoch = score, number
             # Copies, because a slot's predictions are a part of those of the whole population.
@@ -130,7 +130,7 @@ class Judge:
             memory.best_train_predictions = predictions["train"].copy()
         is_content = self._is_content(score)
         is_last = number == self.job.last_epoch
-        self._may_go_on = is_last and not is_content and number < self.job.epochs
+        self._may_go_on = is_last and not is_content and number < self.job.epochs and not self.job.keeps_last
         # What is asked for at the last epoch would have happened anyway.
         self._ended_by = self._on_epoch(number, score)
         if is_last:

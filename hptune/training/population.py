@@ -29,7 +29,7 @@ from hptune.training.memory import load_state, save_state
 from hptune.training.predicting import Rows
 from hptune.training.program import ROW_WEIGHT, Program, Shapes, State, fresh_memories
 from hptune.training.stacking import StackedNetwork, Weights
-from hptune.trial import StoredFile
+from hptune.trial import Key, StoredFile
 
 ENGINE = "population"
 # Numbers in a vector register, as TensorFlow is compiled.
@@ -40,7 +40,7 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class _Slot:
-    trial: int
+    trial: Key
     judge: Judge
 
     @property
@@ -99,7 +99,7 @@ class Population:
             tf.constant(np.concatenate(bias).astype(np.float32)),
         )
         # Trial, epoch and score of every slot, as `advance` leaves them.
-        self.last_epochs: list[tuple[int, int, float]] = []
+        self.last_epochs: list[tuple[Key, int, float]] = []
         self._slots: list[_Slot] = []
         self._places = 0
         self._state: State | None = None
@@ -113,15 +113,15 @@ class Population:
     def _steps_per_epoch(self) -> int:
         return math.ceil(self._train.count / self._batch)
 
-    def admit(self, jobs: Sequence[tuple[int, Job]], reason_to_end: Callable[[int], str]) -> None:
+    def admit(self, jobs: Sequence[tuple[Key, Job]], reason_to_end: Callable[[Key], str]) -> None:
         """Give slots to trials; between epochs.
 
         Args:
-            jobs: Numbers of the trials, and what to train.
+            jobs: Numbers and parts of the trials, and what to train.
             reason_to_end: Asked after each epoch why a trial has to end now; nothing where it may go on.
         """
 
-        def note(trial: int) -> OnEpoch:
+        def note(trial: Key) -> OnEpoch:
             def on_epoch(epoch: int, score: float) -> str:
                 self.last_epochs.append((trial, epoch, score))
                 return reason_to_end(trial)
@@ -171,7 +171,7 @@ class Population:
         steps = tf.constant([slot.judge.epochs * self._steps_per_epoch], tf.uint32)
         return State(self._network.given([paths]), memories, steps), self._network.given([best])
 
-    def advance(self) -> list[tuple[int, Fitted]]:
+    def advance(self) -> list[tuple[Key, Fitted]]:
         """Train every slot for one epoch, and free the slots of trials that have come to their end.
 
         Returns:
