@@ -19,11 +19,13 @@ __all__ = [
     "HptuneError",
     "__version__",
     "check",
+    "compare",
     "convert",
     "ensemble",
     "evaluate",
     "export",
     "init",
+    "make_baseline",
     "next_experiment",
     "predict",
     "report",
@@ -33,11 +35,13 @@ __all__ = [
     "search",
 ]
 
-_AFTERWARDS = ("convert", "export", "next_experiment", "report_page")
+_AFTERWARDS = ("compare", "convert", "export", "make_baseline", "next_experiment", "report_page")
+_ANSWERING = ("evaluate", "predict")
 
 if TYPE_CHECKING:
-    from hptune.afterwards import convert, export, next_experiment, report_page
-    from hptune.api import check, ensemble, evaluate, init, predict, report, runs, schema, search
+    from hptune.afterwards import compare, convert, export, make_baseline, next_experiment, report_page
+    from hptune.answering import evaluate, predict
+    from hptune.api import check, ensemble, init, report, runs, schema, search
     from hptune.errors import HptuneError
 
 
@@ -48,7 +52,8 @@ def __getattr__(name: str) -> Any:
 
         return HptuneError
     if name in __all__:
-        from hptune import afterwards, api
+        from hptune import afterwards, answering, api
 
-        return getattr(afterwards if name in _AFTERWARDS else api, name)
+        rooms = dict.fromkeys(_AFTERWARDS, afterwards) | dict.fromkeys(_ANSWERING, answering)
+        return getattr(rooms.get(name, api), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,6 @@ Heavy libraries are imported inside the function that needs them, so that `check
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptune.errors import ArtifactError, UsageError
-from hptune.reporting.summary import Summary, check_gates, summarize
+from hptune.reporting.gates import check_summary, demand
+from hptune.reporting.summary import Summary, summarize
 from hptune.run.folder import RunFolder, check_run_name, find_run
 from hptune.trial import StoredFile
 from hptune.tuner import MakeObserver, watch_in_silence
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from hptune.groundwork import Groundwork
     from hptune.reporting.overview import RunLine
     from hptune.run.repair import Repaired
@@ -101,7 +99,7 @@ def search(
     from hptune.environment import count_cores
     from hptune.interruption import Interruption
 
-    _refuse_other_backends()
+    refuse_other_backends()
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: expected at least 1, got {workers}")
     if sum((resume, fresh, accept_changes)) > 1:
@@ -113,13 +111,13 @@ def search(
     adopted = step_aside(folder, ground) if accept_changes else None
     told = "hptune.search" if isinstance(experiment, Mapping) else f"hptune search {experiment}"
     interruption = Interruption(told)
-    with _processes(interruption) as processes:
+    with open_processes(interruption) as processes:
         from hptune.session import Session
 
         session = Session(ground, folder, workers or count_cores(), interruption, adopted)
         summary = session.search(processes, observe)
     _write_page(folder)
-    check_gates(summary, fail_under)
+    demand(check_summary(summary, fail_under))
     return summary
 
 
@@ -145,7 +143,8 @@ def _choose_folder(ground: Groundwork, run: str | None, runs: Path | None, *, re
     return folder
 
 
-def _refuse_other_backends() -> None:
+def refuse_other_backends() -> None:
+    """Refuse a KERAS_BACKEND that is not TensorFlow."""
     from hptune.data.formats import quote
 
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -154,7 +153,7 @@ def _refuse_other_backends() -> None:
 
 
 @contextmanager
-def _processes(interruption: Any = None) -> Iterator[WarmProcesses]:
+def open_processes(interruption: Any = None) -> Iterator[WarmProcesses]:
     """Give workers, which end with a signal."""
     from hptune.interruption import Interruption
     from hptune.training.workers import WarmProcesses
@@ -178,7 +177,7 @@ def report(run: str | None = None, *, runs: str | Path = DEFAULT_RUNS, fail_unde
         GateError: If a demand is not met.
     """
     summary = summarize(find_run(run, Path(runs)))
-    check_gates(summary, fail_under)
+    demand(check_summary(summary, fail_under))
     return summary
 
 
@@ -187,21 +186,24 @@ def ensemble(
     *,
     method: str = "greedy",
     size: int = 10,
+    bags: int = 1,
     runs: str | Path = DEFAULT_RUNS,
     data_folder: str | Path | None = None,
 ) -> Mapping[str, Any]:
-    """Put the trials of a run together whose average predicts best, as `ensemble/model.keras`; nothing is trained.
+    """Put the trials of a run together that predict best together, as `ensemble/model.keras`; nothing is trained.
 
     Args:
         run: Folder or name; the latest by default.
-        method: `greedy` (selection with replacement by validation predictions) or `top` (the mean of the best).
-        size: The most members, counting repeats.
+        method: `greedy` (selection with replacement), `top` (the mean of the best), `weighted` (shares computed so that
+            the average is best) or `stacking` (regularized regression); all by predictions for validation rows.
+        size: The most members; greedy counts repeats.
+        bags: How often greedy chooses from a random half of the trials; the choices are averaged. 1: once from all.
         runs: Where names are looked up.
         data_folder: What the data paths of the experiment are relative to, where the data has moved.
 
     Returns:
-        The content of `ensemble/ensemble.json`: members with their shares, scores on validation and test rows beside
-        the best single model, and the gain.
+        The content of `ensemble/ensemble.json`: members with their shares, how they disagree, scores on validation and
+        test rows beside the best single model, the gain with its interval, and the cost.
 
     Raises:
         UsageError: If there is no such run, or no such method.
@@ -211,94 +213,23 @@ def ensemble(
     from hptune.selection import METHODS
 
     if method not in METHODS:
-        raise UsageError(f"--method: expected {' or '.join(METHODS)}, got {method!a}")
-    if size < 1:
-        raise UsageError(f"--size: expected at least 1, got {size}")
+        raise UsageError(f"--method: expected {', '.join(METHODS)}, got {method!a}")
+    for name, value in (("size", size), ("bags", bags)):
+        if value < 1:
+            raise UsageError(f"--{name}: expected at least 1, got {value}")
+    if bags > 1 and method != "greedy":
+        raise UsageError(f"--bags: expected only with --method greedy, got {method}; leave it out")
     folder = find_run(run, Path(runs))
-    _refuse_other_backends()
-    with _processes() as processes:
+    refuse_other_backends()
+    with open_processes() as processes:
         from hptune.combination import Wish, combine
 
-        wish = Wish(method, size, None if data_folder is None else Path(data_folder))
+        wish = Wish(method, size, bags, None if data_folder is None else Path(data_folder))
         return combine(folder, wish, processes)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What an artifact says of new rows.
-
-    Attributes:
-        table: The id column if there is one, then `prediction`, then a column `p_LABEL` for each class.
-        notes: What the user should know, such as categories that were never seen in training.
-    """
-
-    table: pl.DataFrame
-    notes: tuple[str, ...]
-
-
-def predict(source: str | Path | None, data: str | Path, *, runs: str | Path = DEFAULT_RUNS) -> Prediction:
-    """Predict new rows with the best model of a run, or with an artifact.
-
-    Args:
-        source: A `.keras` file that hptune wrote, a run's folder or its name; None for the latest run.
-        data: CSV, TSV, Parquet or NPZ with the columns of the training table.
-        runs: Where names are looked up.
-
-    Raises:
-        ArtifactError: If the artifact cannot be read.
-        DataError: If a column is missing or a cell cannot be read.
-    """
-    from hptune.prediction import predict_table
-
-    _refuse_other_backends()
-    artifact = _find_artifact(source, Path(runs))
-    with _processes() as processes, _scratch() as output:
-        return Prediction(*predict_table(artifact, Path(data), processes, output))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How well an artifact predicts labelled rows.
-
-    Attributes:
-        rows: How many.
-        metrics: Every metric of the task that is defined for them, by name.
-        notes: What the user should know, such as categories that were never seen in training.
-    """
-
-    rows: int
-    metrics: Mapping[str, float]
-    notes: tuple[str, ...]
-
-
-def evaluate(source: str | Path | None, data: str | Path, *, runs: str | Path = DEFAULT_RUNS) -> Evaluation:
-    """Score the best model of a run, or an artifact, on rows that have the target.
-
-    Args:
-        source: A `.keras` file that hptune wrote, a run's folder or its name; None for the latest run.
-        data: CSV, TSV, Parquet or NPZ with the columns of the training table and the target.
-        runs: Where names are looked up.
-
-    Raises:
-        ArtifactError: If the artifact cannot be read.
-        DataError: If a column is missing, a cell cannot be read, or a label is unknown.
-    """
-    from hptune.prediction import evaluate_table
-
-    _refuse_other_backends()
-    artifact = _find_artifact(source, Path(runs))
-    with _processes() as processes, _scratch() as output:
-        return Evaluation(*evaluate_table(artifact, Path(data), processes, output))
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """Give a file for what a worker prints."""
-    with tempfile.TemporaryDirectory(prefix="hptune-") as folder:
-        yield Path(folder) / "output.txt"
-
-
-def _find_artifact(source: str | Path | None, runs: Path) -> Path:
+def find_artifact(source: str | Path | None, runs: Path) -> Path:
+    """Return the artifact that is named, or the best model of a run, verified."""
     if source is not None and str(source).endswith(".keras"):
         return Path(source)
     folder = find_run(None if source is None else str(source), runs)

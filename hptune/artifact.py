@@ -23,6 +23,7 @@ from hptune.data.graph import numbered_names, own_names, prepare, raw_inputs
 from hptune.data.preparation import Preparation
 from hptune.description import ENTRY, Description
 from hptune.errors import ArtifactError
+from hptune.mix import AVERAGE, SMALLEST_PROBABILITY, Mix
 from hptune.run.files import TEMPORARY_SUFFIX, write_file
 from hptune.training.fitting import restore_model
 from hptune.training.job import Job, Member
@@ -37,22 +38,28 @@ _SHOWN_ERROR = 200
 Floats = npt.NDArray[np.floating[Any]]
 
 
-def build_artifact(members: Sequence[Member], path: Path, about: Description) -> None:
+def build_artifact(members: Sequence[Member], path: Path, about: Description, mix: Mix = AVERAGE) -> None:
     """Join preparation, trained networks and output units, and save them as one file.
 
     Args:
-        members: What was trained; several are averaged by their shares.
+        members: What was trained, with their shares.
         path: Where the file is to lie.
         about: Stored beside the networks.
+        mix: How what several members predict becomes one prediction.
     """
     networks = [restore_model(member.job, member.weights) for member in members]
     some = Preparation.from_dict(members[0].preparation)
     try:
-        model = _join(members, networks, own_names(some))
+        model = _join(members, networks, own_names(some), mix)
     except ValueError as error:
         if "names should be unique" not in str(error):
             raise
-        model = _join(members, networks, numbered_names(some))
+        model = _join(members, networks, numbered_names(some), mix)
+    save_artifact(model, path, about)
+
+
+def save_artifact(model: keras.Model, path: Path, about: Description) -> None:
+    """Save a model as one file, with its description inside."""
     # Keras wants its own ending.
     temporary = path.with_name(f"{path.stem}{TEMPORARY_SUFFIX}.keras")
     model.save(temporary)
@@ -63,7 +70,9 @@ def build_artifact(members: Sequence[Member], path: Path, about: Description) ->
     temporary.unlink()
 
 
-def _join(members: Sequence[Member], networks: Sequence[keras.Model], names: Mapping[str, str]) -> keras.Model:
+def _join(
+    members: Sequence[Member], networks: Sequence[keras.Model], names: Mapping[str, str], mix: Mix
+) -> keras.Model:
     """Put networks side by side on the same raw inputs; what they share in preparation is made once."""
     inputs = raw_inputs(Preparation.from_dict(members[0].preparation), names)
     prepared: dict[str, dict[str, Any]] = {}
@@ -78,10 +87,37 @@ def _join(members: Sequence[Member], networks: Sequence[keras.Model], names: Map
             prepared[key] = {name: tensor for name, tensor in parts.items() if tensor is not None}
         if len(members) > 1:
             network.name = f"member_{number}"
-        answer = _in_user_units(network(prepared[key]), member.job)
-        answers.append(keras.layers.Rescaling(member.share)(answer) if len(members) > 1 else answer)
-    together = keras.layers.Add(name="average")(answers) if len(answers) > 1 else answers[0]
+        answers.append(_in_user_units(network(prepared[key]), member.job))
+    answers, shares = _by_model(members, answers)
+    is_plain = len(answers) == 1 and mix == AVERAGE
+    together = answers[0] if is_plain else _mix(answers, shares, mix)
     return keras.Model(inputs, together, name="hptune")
+
+
+def _mix(answers: Sequence[Any], shares: Sequence[float], mix: Mix) -> Any:
+    """Make one prediction of several, as `Mix` does."""
+    if mix.form == "log_linear":
+        answers = [keras.ops.log(keras.ops.maximum(answer, SMALLEST_PROBABILITY)) for answer in answers]
+    weighted = [keras.layers.Rescaling(share)(answer) for share, answer in zip(shares, answers, strict=True)]
+    together = keras.layers.Add(name=mix.form)(weighted) if len(weighted) > 1 else weighted[0]
+    if mix.offset:
+        together = keras.ops.add(together, np.array([mix.offset], np.float32))
+    return keras.layers.Activation("softmax")(together) if mix.form == "log_linear" else together
+
+
+def _by_model(members: Sequence[Member], answers: Sequence[Any]) -> tuple[list[Any], list[float]]:
+    """Average the answers of networks that are parts of one trial; return answers and shares of the trials."""
+    by_trial: dict[int, list[Any]] = {}
+    for number, (member, answer) in enumerate(zip(members, answers, strict=True)):
+        by_trial.setdefault(-1 - number if member.trial is None else member.trial, []).append(answer)
+    shares = {
+        (-1 - number if member.trial is None else member.trial): member.share for number, member in enumerate(members)
+    }
+    averaged = [
+        several[0] if len(several) == 1 else keras.layers.Average(name=f"parts_{number}")(several)
+        for number, several in enumerate(by_trial.values(), start=1)
+    ]
+    return averaged, [shares[trial] for trial in by_trial]
 
 
 def _in_user_units(output: Any, job: Job) -> Any:
@@ -97,29 +133,34 @@ def _in_user_units(output: Any, job: Job) -> Any:
             return keras.layers.Activation("softmax")(output)
 
 
-def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:
-    """Load an artifact with Keras alone and predict.
-
-    Args:
-        path: The file; it is opened in safe mode, so nothing in it runs code.
-        rows: Raw rows: numbers as Float64, categories as text, null where missing.
-        columns: Name and kind of each input.
-
-    Returns:
-        (rows, classes) probabilities, or (rows,) values in the original unit.
+def load_artifact(path: Path) -> keras.Model:
+    """Load an artifact with Keras alone, in safe mode, so that nothing in it runs code.
 
     Raises:
         ArtifactError: If Keras refuses the file: it is damaged, or it would run code.
     """
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, AttributeError, OSError, MemoryError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path}: expected a model that Keras opens in safe mode, got {type(error).__name__}: "
             f"{_first_line(error)}; it is damaged, or was not written by hptune"
         ) from None
+
+
+def predict_with(model: keras.Model, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:
+    """Predict with a loaded artifact.
+
+    Args:
+        model: As `load_artifact` gives it.
+        rows: Raw rows: numbers as Float64, categories as text, null where missing.
+        columns: Name and kind of each input.
+
+    Returns:
+        (rows, classes) probabilities, or (rows,) values in the original unit.
+    """
     parts = [
-        np.asarray(model(_raw_tensors(rows.slice(first, _PREDICT_ROWS), columns), training=False))
+        np.asarray(model(raw_tensors(rows.slice(first, _PREDICT_ROWS), columns), training=False))
         for first in range(0, max(rows.height, 1), _PREDICT_ROWS)
     ]
     predictions = np.concatenate(parts)
@@ -127,19 +168,23 @@ def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, st
 
 
 def predict_members(
-    members: Sequence[Member], rows: pl.DataFrame, held_out: Sequence[tuple[Path, npt.NDArray[np.int64]]]
+    members: Sequence[Member],
+    rows: pl.DataFrame,
+    held_out: Sequence[tuple[Path, npt.NDArray[np.int64]]],
+    mix: Mix = AVERAGE,
 ) -> Floats:
-    """Predict rows with trained networks as training did, and average by their shares.
+    """Predict rows with trained networks as training did, and mix what they say.
 
     Args:
         members: What was trained.
         rows: Raw rows.
         held_out: For each member what it predicted in training, and for which of the rows.
+        mix: How what several trials predict becomes one prediction.
 
     Raises:
         ArtifactError: If a member does not predict what it predicted in training.
     """
-    total: Any = 0.0
+    by_trial: dict[int | None, list[Floats]] = {}
     for member, (stored, places) in zip(members, held_out, strict=True):
         numeric, codes = Preparation.from_dict(member.preparation).transform(rows)
         given = {"numeric": numeric, "codes": codes}
@@ -148,16 +193,26 @@ def predict_members(
         prepared = Rows(inputs, unknown, None, unknown, None)
         predicted = Predictor(restore_model(member.job, member.weights), member.job)(prepared)
         _refuse_difference(predicted[places], np.load(stored, allow_pickle=False), member.weights)
-        total = total + member.share * predicted.astype(np.float64)
-    averaged: Floats = total
-    return averaged
+        by_trial.setdefault(member.trial, []).append(predicted.astype(np.float64))
+    shares = {member.trial: member.share for member in members}
+    return mix([np.mean(several, axis=0) for several in by_trial.values()], [shares[trial] for trial in by_trial])
+
+
+def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:
+    """Load an artifact and predict; arguments and result as `predict_with`.
+
+    Raises:
+        ArtifactError: If Keras refuses the file.
+    """
+    return predict_with(load_artifact(path), rows, columns)
 
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "no further word")[:_SHOWN_ERROR]
 
 
-def _raw_tensors(rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def raw_tensors(rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Give raw rows as an artifact takes them: (rows, 1) each, NaN and "" where missing."""
     tensors = {}
     for name, kind in columns:
         series = rows[name]

@@ -17,6 +17,7 @@ import polars as pl
 
 from hptune.description import Description
 from hptune.materials import Materials, Rows
+from hptune.mix import AVERAGE, Mix
 from hptune.run.files import make_folder, write_file
 from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
 from hptune.training.job import Member
@@ -35,15 +36,17 @@ def assemble(
     members: Sequence[tuple[Trial, float]],
     folder: Path,
     processes: WarmProcesses,
+    mix: Mix = AVERAGE,
     threshold: float | None = None,
 ) -> Path:
     """Write `model.keras` into a folder and make sure that it predicts what the search did.
 
     Args:
         materials: Of the search.
-        members: Trials with their shares, which sum to 1.
+        members: Trials with their shares.
         folder: Where the file is to lie; made where it does not exist.
         processes: Where workers come from.
+        mix: How what several members predict becomes one prediction.
         threshold: Probability from which on a row is taken for the positive class; None for a half.
 
     Raises:
@@ -53,13 +56,13 @@ def assemble(
     make_folder(folder)
     parts = [member for trial, share in members for member in _members(materials, trial, share)]
     model, output = folder / MODEL, folder / OUTPUT
-    processes.call(_build, parts, model, replace(materials.about, threshold=threshold), output=output)
+    processes.call(_build, parts, model, replace(materials.about, threshold=threshold), mix, output=output)
     rows = materials.rows(materials.split.validation)
-    with _expected(materials, members, folder / _EXPECTED) as expected:
+    with _expected(materials, members, mix, folder / _EXPECTED) as expected:
         if any(_is_of_folds(materials, trial) for trial, _ in members):
             # No two of them have predicted the same rows yet.
             held_out = [stored for trial, _ in members for stored in _held_out(materials, trial)]
-            processes.call(_predict, parts, rows, held_out, expected, output=output)
+            processes.call(_predict, parts, rows, held_out, mix, expected, output=output)
         # Another process, so that nothing but the file can carry the networks over.
         processes.call(_check, model, rows, materials.about.columns, expected, output=output)
     return model
@@ -75,21 +78,13 @@ def stored_predictions(run: RunFolder, trial: Trial) -> Floats:
     return predictions
 
 
-def blend(predictions: Sequence[Floats], shares: Sequence[float]) -> Floats:
-    """Average predictions, weighted by shares that sum to 1."""
-    weighted = [share * values.astype(np.float64) for share, values in zip(shares, predictions, strict=True)]
-    total: Floats = np.sum(weighted, axis=0)
-    return total
-
-
 def _members(materials: Materials, trial: Trial, share: float) -> list[Member]:
-    """Return the networks of a trial: one, or one for each of its parts, which share its share."""
-    files = trial.files_named(WEIGHTS)
+    """Return the networks of a trial: one, or one for each of its parts, which are averaged."""
     made = []
-    for proposal, file in zip(_proposals(materials, trial), files, strict=True):
+    for proposal, file in zip(_proposals(materials, trial), trial.files_named(WEIGHTS), strict=True):
         preparation = materials.preparation_of(proposal)
         weights = materials.folder.verified(file)
-        made.append(Member(materials.job(proposal), weights, preparation.to_dict(), share / len(files)))
+        made.append(Member(materials.job(proposal), weights, preparation.to_dict(), share, trial.number))
     return made
 
 
@@ -115,35 +110,35 @@ def _held_out(materials: Materials, trial: Trial) -> list[tuple[Path, Rows]]:
 
 
 @contextmanager
-def _expected(materials: Materials, members: Sequence[tuple[Trial, float]], scratch: Path) -> Iterator[Path]:
+def _expected(materials: Materials, members: Sequence[tuple[Trial, float]], mix: Mix, scratch: Path) -> Iterator[Path]:
     """Give the file that holds what the members predicted together, or is going to where they are of folds."""
     run = materials.folder
     is_of_folds = any(_is_of_folds(materials, trial) for trial, _ in members)
-    if len(members) == 1 and not is_of_folds:
+    if len(members) == 1 and mix == AVERAGE and not is_of_folds:
         yield run.verified(members[0][0].file(PREDICTIONS))
         return
     if not is_of_folds:
-        shares = [share for _, share in members]
-        blended = blend([stored_predictions(run, trial) for trial, _ in members], shares)
-        write_file(scratch, lambda stream: np.save(stream, blended))
+        predictions = [stored_predictions(run, trial) for trial, _ in members]
+        mixed = mix(predictions, [share for _, share in members])
+        write_file(scratch, lambda stream: np.save(stream, mixed))
     try:
         yield scratch
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _build(parts: Sequence[Member], path: Path, about: Description) -> None:
+def _build(parts: Sequence[Member], path: Path, about: Description, mix: Mix) -> None:
     from hptune.artifact import build_artifact
 
-    build_artifact(parts, path, about)
+    build_artifact(parts, path, about, mix)
 
 
 def _predict(
-    parts: Sequence[Member], rows: pl.DataFrame, held_out: Sequence[tuple[Path, Rows]], expected: Path
+    parts: Sequence[Member], rows: pl.DataFrame, held_out: Sequence[tuple[Path, Rows]], mix: Mix, expected: Path
 ) -> None:
     from hptune.artifact import predict_members
 
-    predicted = predict_members(parts, rows, held_out)
+    predicted = predict_members(parts, rows, held_out, mix)
     write_file(expected, lambda stream: np.save(stream, predicted))
 
 

@@ -12,6 +12,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from hptune import __version__
+from hptune.console.options import (
+    ConfigArgument,
+    FailUnderOption,
+    JsonOption,
+    OutputOption,
+    RunArgument,
+    RunsOption,
+    SetOption,
+    complete_run,
+)
 from hptune.errors import HptuneError, UsageError
 
 app = typer.Typer(
@@ -21,33 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment, a YAML file.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a part of the experiment, such as model.dropout=0.2."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print for a machine; what is said to a person goes aside.")]
-RunsOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the runs, instead of runs.")]
-
-
-def complete_run(incomplete: str) -> list[str]:
-    """Name the runs of the usual folder that begin with what was typed."""
-    from hptune.api import DEFAULT_RUNS
-    from hptune.run.folder import list_runs
-
-    return [folder.name for folder in list_runs(DEFAULT_RUNS) if folder.name.startswith(incomplete)]
-
-
-RunArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="RUN", help="A run's folder or name; the latest by default.", autocompletion=complete_run),
-]
-FailUnderOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="METRIC=VALUE", help="Exit with 3 if a test metric is worse; validation:METRIC=VALUE too."),
-]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of the screen.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -109,7 +92,7 @@ def search(
     from hptune import api
     from hptune.console import screen
     from hptune.console.progress import choose_progress
-    from hptune.reporting.summary import check_gates
+    from hptune.reporting.gates import check_summary, demand
     from hptune.run.log import log_to_screen
 
     if verbose:
@@ -131,7 +114,7 @@ def search(
         screen.show_json(screen.done_record(summary))
     if not quiet:
         screen.show_summary(screen.aside() if as_json else screen.out(), summary)
-    check_gates(summary, fail_under or ())
+    demand(check_summary(summary, fail_under or ()))
 
 
 @app.command()
@@ -139,30 +122,43 @@ def report(
     run: RunArgument = None,
     runs: RunsOption = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="terminal, html, markdown, json or csv.")
-    ] = "terminal",
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="terminal, html, markdown, json, csv or baseline."),
+    ] = None,
     output: OutputOption = None,
     fail_under: FailUnderOption = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Exit with 3 if worse beyond noise than this baseline.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was demanded as JUnit XML, for CI.")
+    ] = None,
     trial: Annotated[int | None, typer.Option(metavar="N", help="Show one trial whole.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell about a run, also while it is under way."""
-    from hptune import api
+    """Tell about a run, also while it is under way; a gate for CI."""
+    from hptune import afterwards, api
     from hptune.console import screen
-    from hptune.reporting.summary import check_gates
+    from hptune.reporting.gates import check_comparison, check_summary, demand, to_junit
 
-    summary = api.report(run, runs=runs or api.DEFAULT_RUNS)
-    form = "json" if as_json else form
+    place = runs or api.DEFAULT_RUNS
+    summary = api.report(run, runs=place)
+    form = "json" if as_json else form or ("terminal" if baseline is None else "markdown")
+    comparison = None if baseline is None else afterwards.compare(baseline, run, runs=place)
     if trial is not None:
         screen.show_one_trial(summary, trial, form, output)
     elif form == "html":
-        from hptune.afterwards import report_page
-
-        page = report_page(run, runs=runs or api.DEFAULT_RUNS)
-        screen.write_page(page, output)
+        screen.write_page(afterwards.report_page(run, runs=place), output)
+    elif form == "baseline":
+        screen.write(afterwards.make_baseline(run, runs=place), output)
     else:
-        screen.show_report(summary, form, output)
-    check_gates(summary, fail_under or ())
+        screen.show_report(summary, form, output, comparison)
+    checks = check_summary(summary, fail_under or ())
+    if comparison is not None:
+        checks.append(check_comparison(comparison))
+    if junit is not None:
+        screen.write(to_junit(summary.name, checks), junit)
+    demand(checks)
 
 
 @app.command()
@@ -176,13 +172,13 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict new rows: the id column if any, `prediction`, and a probability for each label."""
-    from hptune import api
+    from hptune import answering, api
     from hptune.console import screen
 
     *source, data = _split_words("predict", words)
-    prediction = api.predict(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
-    screen.warn(prediction.notes)
-    screen.write_table(prediction.table, output, as_json=as_json)
+    with answering.predict_in_blocks(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS) as answers:
+        screen.write_tables(answers.tables, output, as_json=as_json)
+        screen.warn(answers.notes)
 
 
 @app.command()
@@ -198,35 +194,37 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score the best model on rows that have the target: every metric of the task."""
-    from hptune import api
+    from hptune import answering, api
     from hptune.console import screen
-    from hptune.reporting.summary import check_scores
+    from hptune.reporting.gates import check_scores, demand
 
     *source, data = _split_words("evaluate", words)
-    evaluation = api.evaluate(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
+    evaluation = answering.evaluate(source[0] if source else None, data, runs=runs or api.DEFAULT_RUNS)
     screen.warn(evaluation.notes)
     screen.show_evaluation(evaluation, as_json=as_json)
-    check_scores({"": evaluation.metrics}, fail_under or ())
+    demand(check_scores({"": evaluation.metrics}, fail_under or ()))
 
 
 @app.command()
 def ensemble(
     run: RunArgument = None,
     method: Annotated[
-        str, typer.Option(metavar="METHOD", help="greedy: selection with replacement; top: the mean of the best.")
+        str, typer.Option(metavar="METHOD", help="greedy (selection with replacement), top, weighted or stacking.")
     ] = "greedy",
-    size: Annotated[int, typer.Option(metavar="N", help="The most members, counting repeats.")] = 10,
+    size: Annotated[int, typer.Option(metavar="N", help="The most members; greedy counts repeats.")] = 10,
+    bags: Annotated[int, typer.Option(metavar="B", help="greedy: choose from B random halves of the trials.")] = 1,
     runs: RunsOption = None,
     data_folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the experiment's data is now, if it has moved.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Average the trials that predict best together, as one model beside the best single one; nothing is trained."""
+    """Put the trials together that predict best together, as one model beside the best one; nothing is trained."""
     from hptune import api
     from hptune.console import screen
 
-    content = api.ensemble(run, method=method, size=size, runs=runs or api.DEFAULT_RUNS, data_folder=data_folder)
+    place = runs or api.DEFAULT_RUNS
+    content = api.ensemble(run, method=method, size=size, bags=bags, runs=place, data_folder=data_folder)
     screen.show_ensemble(content, as_json=as_json)
 
 
@@ -319,19 +317,34 @@ def convert(
 
 @app.command()
 def export(
-    run: RunArgument = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="optuna or tensorboard.")] = "tensorboard",
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run, or a model.keras in one.", autocompletion=complete_run),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="FORMAT", help="tensorboard, optuna, mlflow; or keras, savedmodel, onnx, litert."
+        ),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the model's units that do nothing.")] = False,
     runs: RunsOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="RUN-FORMAT by default; empty or new.")
     ] = None,
+    data_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the experiment's data is now, if it has moved.")
+    ] = None,
 ) -> None:
-    """Write a run in the files of another tool, and say how to open them there."""
+    """Write a run for another tool, or its model for another runtime, checked there on real rows."""
     from hptune import afterwards, api
     from hptune.console import screen
 
-    made = afterwards.export(form, run, runs=runs or api.DEFAULT_RUNS, output=output)
-    screen.say(screen.aside(), f"wrote {made.trials} trials to {made.folder}; {made.opening}")
+    form = form or ("keras" if prune else "tensorboard")
+    place = runs or api.DEFAULT_RUNS
+    made = afterwards.export(form, source, prune=prune, runs=place, output=output, data_folder=data_folder)
+    for sentence in made.sentences:
+        screen.say(screen.aside(), sentence)
 
 
 def _split_words(command: str, words: list[str]) -> list[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hptune.assembly import OUTPUT, assemble, blend, stored_predictions
-from hptune.data.table import encode_target, weights_of
+from hptune.ambiguity import correlate_errors, decompose
+from hptune.assembly import OUTPUT, assemble, stored_predictions
+from hptune.card import MODEL_CARD, card_of_ensemble
+from hptune.data.table import encode_target
 from hptune.errors import NoTrialCompletedError, UsageError
 from hptune.materials import Materials
 from hptune.metrics import RANKED, compute_metrics, reported_metric
+from hptune.mix import AVERAGE
 from hptune.reporting.summary import leaderboard_of
 from hptune.revisit import revisit
 from hptune.run.files import describe_file, write_text
@@ -20,10 +22,13 @@ from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
 from hptune.run.journal import open_journal
 from hptune.run.log import LOGGER, log_to
 from hptune.run.records import History, replay
-from hptune.selection import Ensemble, choose
+from hptune.selection import Ensemble, Library, Wanted, choose
 from hptune.training.workers import WarmProcesses
-from hptune.trial import StoredFile, Trial
-from hptune.winner import score_in_worker
+from hptune.trial import StoredFile, Trial, derive_seed
+from hptune.winner import hyperparameters_yaml
+
+if TYPE_CHECKING:
+    from hptune.contest import Comparison
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,15 @@ class Wish:
     """What ensemble is wanted.
 
     Attributes:
-        method: `greedy` or `top`.
+        method: One of the methods of `hptune.selection`.
         size: The most members.
+        bags: How often greedy chooses from a half of the candidates.
         data_folder: Where the data lies now; None where it did not move.
     """
 
     method: str = "greedy"
     size: int = 10
+    bags: int = 1
     data_folder: Path | None = None
 
 
@@ -63,18 +70,25 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
         ensemble = _choose(materials, candidates, wish)
         members = [(candidates[index], share) for index, share in ensemble.shares]
         LOGGER.info("ensemble of trials %s", ", ".join(f"{trial.number} ({share:.3f})" for trial, share in members))
-        model = assemble(materials, members, folder.ensemble, processes)
-        scores: Mapping[str, Mapping[str, float]] = {}
-        if len(materials.split.test):
-            train, test = materials.rows(materials.split.train), materials.rows(materials.split.test)
-            artifacts = {"ensemble": model, "best": best}
-            given = (artifacts, materials.about, ground.dataset.columns, train, test)
-            scores = processes.call(score_in_worker, *given, output=folder.ensemble / OUTPUT)
+        model = assemble(materials, members, folder.ensemble, processes, ensemble.mix)
+        rows = {part: materials.rows(getattr(materials.split, part)) for part in ("train", "validation", "test")}
+        seed = derive_seed(ground.experiment.strategy.seed, "ensemble")
+        given = (model, best, materials.about, ground.dataset.columns, rows, ground.objective, seed)
+        outcome = processes.call(_compare, *given, output=folder.ensemble / OUTPUT)
+        if outcome.scores:
             artifact = asdict(describe_file(model, folder.relative(model)))
             journal.append("test_look", who="ensemble", trial=candidates[0].number, artifact=artifact)
-        content = _content(materials, wish, ensemble, members, candidates, scores)
-        write_text(folder.ensemble / "ensemble.json", json.dumps(content, indent=1) + "\n")
+        content = _content(materials, wish, ensemble, candidates, outcome)
+        settings = {trial.number: hyperparameters_yaml(materials.job(trial.proposal).settings) for trial, _ in members}
+        write_text(folder.ensemble / MODEL_CARD, card_of_ensemble(materials, content, settings))
+        write_text(folder.ensemble / "ensemble.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
         return content
+
+
+def _compare(*given: Any) -> Comparison:
+    from hptune.contest import compare
+
+    return compare(*given)
 
 
 def _candidates(folder: RunFolder, history: History) -> list[Trial]:
@@ -100,51 +114,57 @@ def _best_model(folder: RunFolder, history: History) -> Path:
 
 
 def _choose(materials: Materials, candidates: list[Trial], wish: Wish) -> Ensemble:
-    predictions = [stored_predictions(materials.folder, trial) for trial in candidates]
     about, objective = materials.about, materials.ground.objective
-    rows = materials.rows(materials.split.validation)
-    truth, weights = encode_target(rows, about.target, about.labels), weights_of(rows, about.weight)
+    truth, weights = _truth(materials), materials.yardstick(materials.split.validation).weights
 
     def score(predicted: Any) -> float:
         with_ranks = objective.metric in RANKED
         given = (about.task, truth, predicted, about.positive, about.scale, weights)
         return compute_metrics(*given, with_ranks=with_ranks)[objective.metric]
 
-    ensemble = choose(wish.method, predictions, score, objective, wish.size)
+    predictions = [stored_predictions(materials.folder, trial) for trial in candidates]
+    seed = derive_seed(materials.ground.experiment.strategy.seed, "bags")
+    ensemble = choose(wish.method, Library(predictions, truth, score, objective), Wanted(wish.size, wish.bags, seed))
     # As the scores that it stands beside: scikit-learn's own figure.
-    together = blend([predictions[index] for index, _ in ensemble.shares], [share for _, share in ensemble.shares])
+    together = ensemble.predict(predictions)
     reported = reported_metric(objective.metric, about.task, truth, together, about.positive, about.scale, weights)
     return replace(ensemble, score=reported)
 
 
+def _truth(materials: Materials) -> Any:
+    about = materials.about
+    return encode_target(materials.rows(materials.split.validation), about.target, about.labels)
+
+
 def _content(
-    materials: Materials,
-    wish: Wish,
-    ensemble: Ensemble,
-    members: list[tuple[Trial, float]],
-    candidates: list[Trial],
-    scores: Mapping[str, Mapping[str, float]],
+    materials: Materials, wish: Wish, ensemble: Ensemble, candidates: list[Trial], outcome: Comparison
 ) -> dict[str, Any]:
     """Arrange the content of `ensemble.json`."""
-    objective = materials.ground.objective
-    metric = objective.metric
-    gain = None
-    if scores and metric in scores["ensemble"] and metric in scores["best"]:
-        sign = 1 if objective.direction == "max" else -1
-        gain = sign * (scores["ensemble"][metric] - scores["best"][metric])
+    members = [(candidates[index], share) for index, share in ensemble.shares]
+    truth = _truth(materials)
+    predictions = [stored_predictions(materials.folder, trial) for trial, _ in members]
+    shares = [share for _, share in members]
+    is_average = ensemble.mix == AVERAGE
     return {
         "schema": 1,
         "method": wish.method,
         "size": wish.size,
-        "objective": asdict(objective),
+        "bags": wish.bags,
+        "objective": asdict(materials.ground.objective),
         "candidates": len(candidates),
         "members": [
             {"trial": trial.number, "share": share, "score": trial.score, "weights": trial.weights}
             for trial, share in members
         ],
+        "mix": asdict(ensemble.mix),
         "weights": sum(trial.weights or 0 for trial, _ in members),
         "validation": {"ensemble": ensemble.score, "best": candidates[0].score},
-        "test": {name: dict(values) for name, values in scores.items()} or None,
+        # Squared error taken apart on validation rows; the identity holds for averages only.
+        "ambiguity": asdict(decompose(predictions, shares, truth)) if is_average else None,
+        "correlation": correlate_errors(predictions, truth),
+        "test": {name: dict(values) for name, values in outcome.scores.items()} or None,
         # Above 0 where the ensemble is better than the best single model, whatever the direction of the metric.
-        "gain": gain,
+        "gain": outcome.gain,
+        "gain_interval": None if outcome.interval is None else asdict(outcome.interval),
+        "cost": {name: asdict(cost) for name, cost in outcome.costs.items()},
     }

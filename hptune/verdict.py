@@ -26,6 +26,7 @@ from hptune.data.kinds import Column
 from hptune.data.preparation import fit_preparation
 from hptune.data.table import encode_target, weights_of
 from hptune.description import Description
+from hptune.testrows import TestRows, hash_rows
 
 _LINEAR_ITERATIONS = 1000
 
@@ -36,6 +37,7 @@ def score_test_rows(
     columns: Sequence[Column],
     train: pl.DataFrame,
     test: pl.DataFrame,
+    kept: Path | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score artifacts and two simple predictors on the test rows.
 
@@ -45,11 +47,15 @@ def score_test_rows(
         columns: Their inputs.
         train: Training rows, with the target.
         test: Test rows, with the target.
+        kept: A file for the test rows as the first artifact met them; None where nobody will ask.
 
     Returns:
         Metrics by name of the artifact, then for `majority` or `mean`, and `linear`.
     """
     predictions = {name: predict_rows(path, test, about.columns) for name, path in artifacts.items()}
+    if kept is not None:
+        truth = encode_target(test, about.target, about.labels)
+        TestRows(truth, next(iter(predictions.values())), hash_rows(test)).save(kept)
     predictions |= predict_simply(about, columns, train, test)
     return {name: score(about, test, predicted) for name, predicted in predictions.items()}
 
@@ -62,6 +68,7 @@ def judge_test_rows(
     test: pl.DataFrame,
     groups: npt.NDArray[np.int64] | None,
     seed: int,
+    kept: Path,
 ) -> dict[str, Any]:
     """Score the artifact and two simple predictors on the test rows, and say how much chance there is in that.
 
@@ -73,20 +80,21 @@ def judge_test_rows(
         test: Test rows, with the target.
         groups: Of the test rows, which are drawn together; None where rows are drawn one by one.
         seed: Of the draws.
+        kept: A file for the test rows as the artifact met them.
 
     Returns:
         `scores` by name: metrics of the artifact (`test`), of `majority` or `mean`, and of `linear`; `intervals` of
-        them as `bootstrap.intervals` has them; `calibration` of the artifact; and its `predictions`.
+        them as `bootstrap.intervals` has them; and `calibration` of the artifact.
     """
     yardstick = replace(yardstick_of(about, test), groups=groups)
     own = predict_rows(artifact, test, about.columns)
+    TestRows(yardstick.truth, own, hash_rows(test)).save(kept)
     simple = predict_simply(about, columns, train, test)
     guesses = {"test": Guess(own, threshold=about.threshold)} | {name: Guess(found) for name, found in simple.items()}
     return {
         "scores": {name: yardstick.report(guess) for name, guess in guesses.items()},
         "intervals": intervals(yardstick, guesses, "test", seed),
         "calibration": measure_calibration(yardstick, own),
-        "predictions": own,
     }
 
 
@@ -97,14 +105,8 @@ def yardstick_of(about: Description, rows: pl.DataFrame) -> Yardstick:
 
 
 def score(about: Description, rows: pl.DataFrame, predictions: npt.NDArray[Any]) -> dict[str, float]:
-    """Compute every metric of predictions for labelled rows, whose decisions are made at a half."""
-    return yardstick_of(about, rows).report(Guess(predictions))
-
-
-def score_rows(artifact: Path, about: Description, rows: pl.DataFrame) -> dict[str, float]:
-    """Score an artifact on labelled rows; its decisions are made at its own threshold."""
-    guess = Guess(predict_rows(artifact, rows, about.columns), threshold=about.threshold)
-    return yardstick_of(about, rows).report(guess)
+    """Compute every metric of predictions for labelled rows; decisions are made at the threshold of the artifact."""
+    return yardstick_of(about, rows).report(Guess(predictions, threshold=about.threshold))
 
 
 def predict_simply(

@@ -10,28 +10,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import yaml
 
 from hptune.assembly import OUTPUT, assemble, stored_predictions
 from hptune.bootstrap import Guess
+from hptune.card import MODEL_CARD, card_of_best
 from hptune.confirmation import Choice
 from hptune.errors import NoTrialCompletedError
 from hptune.materials import Materials
 from hptune.objective import Objective
 from hptune.parts import REFIT
-from hptune.run.files import describe_file, write_file, write_text
+from hptune.run.files import describe_file, write_text
 from hptune.space import Value
+from hptune.testrows import TEST_ROWS
 from hptune.threshold import METRICS_WITH_THRESHOLD, choose_threshold
 from hptune.trial import Trial, derive_seed
 from hptune.workshop import Workshop
 
-TEST_PREDICTIONS = "test_predictions.npy"
 _TRAIN = "train_"
 
 
 def deliver(workshop: Workshop, choice: Choice) -> None:
-    """Write `best/`: model, metrics, hyperparameters; the model from a last training on all rows where that is wanted.
+    """Write `best/`: model, model card, metrics, hyperparameters, test rows; from a last training where that is wanted.
 
     Raises:
         ArtifactError: If the artifact does not predict what the search predicted.
@@ -41,7 +41,7 @@ def deliver(workshop: Workshop, choice: Choice) -> None:
     folder, ground = materials.folder, materials.ground
     built = _refit(workshop, winner) if ground.experiment.evaluation.refit else winner
     validation = _judge_validation(materials, winner)
-    model = assemble(materials, [(built, 1.0)], folder.best, processes, validation["threshold"])
+    model = assemble(materials, [(built, 1.0)], folder.best, processes, threshold=validation["threshold"])
     judged: dict[str, Any] = {}
     test = materials.split.test
     if len(test):
@@ -49,13 +49,13 @@ def deliver(workshop: Workshop, choice: Choice) -> None:
         groups = None if ground.dataset.roles.groups is None else ground.dataset.roles.groups[test]
         seed = derive_seed(ground.experiment.strategy.seed, "test")
         given = (model, about, ground.dataset.columns, materials.rows(materials.split.train), materials.rows(test))
-        judged = processes.call(judge_in_worker, *given, groups, seed, output=folder.best / OUTPUT)
-        predictions = judged.pop("predictions")
-        write_file(folder.best / TEST_PREDICTIONS, lambda stream: np.save(stream, predictions))
+        kept = folder.best / TEST_ROWS
+        judged = processes.call(judge_in_worker, *given, groups, seed, kept, output=folder.best / OUTPUT)
         workshop.recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
     settings = materials.job(winner.proposal).settings
     write_text(folder.best / "hyperparameters.yaml", hyperparameters_yaml(settings))
     content = _metrics(materials, choice, validation, judged)
+    write_text(folder.best / MODEL_CARD, card_of_best(materials, content, hyperparameters_yaml(settings)))
     write_text(folder.best / "metrics.json", json.dumps(content, indent=1) + "\n")
 
 

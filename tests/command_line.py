@@ -1,4 +1,9 @@
-"""The command line as a user runs it: in real processes, to the end or until something is on record."""
+"""The command line as a user runs it: in real processes, to the end or until something is on record.
+
+A process that is to run to its end is forked from one that has imported what hptune imports, which takes ten seconds of
+processor time otherwise. Those that are killed, and those of tests/test_readme.py, test_cli.py and test_docs.py, are
+begun as the shell begins them.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +15,19 @@ import time
 from pathlib import Path
 
 import pytest
+from nursery import shared_nursery
 
 from hptune.run.journal import read_journal
 
 ROOT = Path(__file__).parent.parent
 HPTUNE = str(Path(sys.executable).with_name("hptune"))
+LONGEST_S = 300
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def hptune(*words: str | Path, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run the command line in a folder, and expect an exit code and no traceback."""
-    done = subprocess.run(
-        [HPTUNE, *map(str, words)], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
+    done = shared_nursery().run_hptune([str(word) for word in words], folder, dict(os.environ), LONGEST_S)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     return done

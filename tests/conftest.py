@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nursery import Nursery, shared_nursery
 
 from hptune.groundwork import Groundwork, lay_groundwork
 
@@ -63,12 +64,9 @@ def ram(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[object]:
-    """Forks of a process that has imported keras_tuner; for the tests in torture/."""
-    from nursery import Nursery
-
-    with Nursery() as made:
-        yield made
+def nursery() -> Nursery:
+    """Forks of a process that has imported keras_tuner."""
+    return shared_nursery()
 
 
 COUNTS = ("faults tried", "results equal", "announced trials kept", "announced trials lost", "files damaged outside")

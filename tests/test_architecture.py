@@ -16,24 +16,51 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("tensorflow", "keras", "keras_tuner")
 SCIENCE = ("sklearn", "scipy")
 # A file in the rooms below may import what its neighbours may not.
-WITH_TENSORFLOW = ("models", "strategies", "training", "artifact", "verdict", "data.graph")
+WITH_TENSORFLOW = (
+    "models",
+    "strategies",
+    "training",
+    "artifact",
+    "verdict",
+    "contest",
+    "data.graph",
+    "deployment.reshaping",
+    "deployment.runtimes",
+    "deployment.pruning",
+    "deployment.shipping",
+)
 LONGEST_FILE = 400
 FLOORS = (
     ("errors", "objective", "space", "quiet", "schedule", "clock"),
     ("trial",),
     ("parts", "budget"),
     ("spec",),
-    ("leaderboard", "tuner", "changes", "environment", "interruption", "description", "metrics", "models", "selection"),
+    (
+        "leaderboard",
+        "tuner",
+        "changes",
+        "environment",
+        "interruption",
+        "description",
+        "metrics",
+        "models",
+        "resampling",
+        "mix",
+        "weighing",
+        "ambiguity",
+        "selection",
+    ),
     ("run", "data", "bootstrap", "threshold", "calibration", "regularization"),
-    ("strategies", "training", "reporting"),
+    ("strategies", "training", "testrows"),
+    ("reporting",),
     ("foreign", "exports"),
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter", "adoption", "sequel"),
-    ("assembly", "prediction", "confirmation", "workshop"),
+    ("assembly", "card", "prediction", "contest", "deployment", "confirmation", "workshop"),
     ("winner", "diagnosis"),
     ("combination", "session"),
     ("api",),
-    ("afterwards",),
+    ("afterwards", "answering"),
     ("console",),
     ("cli",),
 )

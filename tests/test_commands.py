@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import ROOT, hptune, predict_without_hptune, run_python
+
+from hptune.data.blocks import BLOCK_BYTES
 
 pytestmark = pytest.mark.tensorflow
 
@@ -61,6 +65,29 @@ print(json.dumps([rows.tolist(), total.tolist()]))
     assert [predicted[row][1] for row in rows] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("method", ["weighted", "stacking"])
+def test_computed_shares_make_one_model_of_plain_layers(workplace: Path, method: str) -> None:
+    run = workplace / "runs" / "customers"
+
+    # The model is held against the mix of the stored predictions when it is made.
+    content = json.loads(hptune("ensemble", "--method", method, "--size", "3", "--json", folder=workplace).stdout)
+
+    members = content["members"]
+    assert 1 <= len(members) <= 3
+    known, unseen = predict_without_hptune(run / "ensemble" / "model.keras", TABLE)
+    assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in (*known, *unseen))
+    assert content["cost"]["ensemble"]["row_ms"] > 0
+    assert content["cost"]["ensemble"]["size_bytes"] == (run / "ensemble" / "model.keras").stat().st_size
+    assert content["gain_interval"]["low"] <= content["gain"] <= content["gain_interval"]["high"]
+    assert len(content["correlation"]) == len(members)
+    if method == "weighted":
+        parts = content["ambiguity"]
+        assert parts["ensemble"] == pytest.approx(parts["members"] - parts["disagreement"], abs=1e-9)
+    else:
+        assert content["mix"]["form"] == "log_linear"
+        assert content["ambiguity"] is None
+
+
 def test_the_gain_of_an_ensemble_is_told_in_words_and_test_rows_are_counted(workplace: Path) -> None:
     words = hptune("ensemble", "--method", "top", "--size", "2", folder=workplace).stdout
 
@@ -82,12 +109,14 @@ def test_an_ensemble_that_cannot_be_is_refused(workplace: Path) -> None:
     run = workplace / "runs" / "customers"
     wrong_method = hptune("ensemble", "--method", "best", folder=workplace, code=2).stderr
     wrong_size = hptune("ensemble", "--size", "0", folder=workplace, code=2).stderr
+    wrong_bags = hptune("ensemble", "--method", "top", "--bags", "3", folder=workplace, code=2).stderr
     moved = hptune("ensemble", "--data-folder", workplace, folder=workplace, code=2).stderr
     with (run / "trials" / "0000" / "weights.npz").open("ab") as stream:
         stream.write(b"x")
     altered = hptune("ensemble", "--method", "top", folder=workplace, code=6).stderr
 
-    assert wrong_method == "error: --method: expected greedy or top, got 'best'\n"
+    assert wrong_method == "error: --method: expected greedy, top, weighted, stacking, got 'best'\n"
+    assert wrong_bags == "error: --bags: expected only with --method greedy, got top; leave it out\n"
     assert wrong_size == "error: --size: expected at least 1, got 0\n"
     assert moved == (
         f"error: {workplace}/data/customers.csv: the run's data is no longer there; "
@@ -118,9 +147,35 @@ Path(sys.argv[3]).write_text("\\n".join([lines[0], *(lines[1 + row] for row in r
     hptune("evaluate", semicolons, "--fail-under", "roc_auc=0.1", "--fail-under", "log_loss=9", folder=searched)
 
     assert evaluated["rows"] == 160
-    assert evaluated["metrics"] == pytest.approx(report["best"]["test"])
+    assert evaluated["metrics"] == report["best"]["test"]
     assert again == evaluated
     assert unmet == f"error: gate failed: roc_auc: expected at least 1.0, got {evaluated['metrics']['roc_auc']}\n"
+
+
+def test_predictions_in_blocks_are_those_of_the_table_at_once(searched: Path, tmp_path: Path) -> None:
+    header, *lines = TABLE.read_text().splitlines()
+    many = [line.replace("Bern", "Atlantis") if number < 3 else line for number, line in enumerate(lines * 300)]
+    large, output = tmp_path / "large.csv", tmp_path / "out.csv"
+    large.write_text("\n".join([header, *many]) + "\n")
+    assert large.stat().st_size > BLOCK_BYTES
+    damaged = tmp_path / "damaged.csv"
+    damaged.write_text("\n".join([header, *many, lines[0].replace(lines[0].split(",")[1], "old", 1)]) + "\n")
+
+    small = hptune("predict", "customers", TABLE, folder=searched).stdout.splitlines()
+    words = hptune("predict", "customers", large, "--output", output, folder=searched).stderr
+    fault = hptune("predict", "customers", damaged, "--output", tmp_path / "none.csv", folder=searched, code=2).stderr
+
+    predicted = output.read_text().splitlines()
+    assert len(predicted) == 240_001
+    assert predicted[0] == small[0]
+    last = [row.split(",") for row in predicted[-800:]]
+    assert [row[:2] for row in last] == [row.split(",")[:2] for row in small[1:]]
+    assert [float(row[2]) for row in last] == pytest.approx([float(row.split(",")[2]) for row in small[1:]], abs=1e-6)
+    unseen = sum("Bern" in line for line in lines[:3])
+    assert ("Atlantis" in words) == bool(unseen)
+    assert f"{damaged}: column " in fault
+    assert "row 240002: expected a number" in fault
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_evaluate_names_rows_that_it_cannot_score(searched: Path, tmp_path: Path) -> None:
@@ -141,6 +196,38 @@ def test_evaluate_names_rows_that_it_cannot_score(searched: Path, tmp_path: Path
     assert hptune("evaluate", none, folder=searched, code=2).stderr == (
         f'error: {none}: column "churned": row 3: expected a target in every row, got none; leave it out\n'
     )
+
+
+def test_a_run_has_a_card_and_is_held_against_a_baseline(searched: Path, tmp_path: Path) -> None:
+    best = searched / "runs" / "customers" / "best"
+    card = (best / "model_card.md").read_text()
+    verdict = json.loads((best / "metrics.json").read_text())
+
+    baseline, junit = tmp_path / "baseline.json", tmp_path / "gate.xml"
+    hptune("report", "--format", "baseline", "--output", baseline, folder=searched)
+    words = ("report", "--baseline", baseline, "--junit", junit)
+    markdown = hptune(*words, "--fail-under", "roc_auc=0.3", folder=searched).stdout
+    content = json.loads(baseline.read_text())
+    content["rows"]["prediction"] = sharpened(content["rows"])
+    content["metrics"] = dict.fromkeys(content["metrics"], 1.0)
+    baseline.write_text(json.dumps(content))
+    unmet = hptune(*words, "--output", tmp_path / "report.md", folder=searched, code=3).stderr
+
+    assert "not worse beyond noise" in markdown
+    assert unmet.startswith("error: gate failed: test roc_auc 0.")
+    assert "worse beyond noise" in unmet
+    assert 'failures="1"' in junit.read_text()
+    assert "| roc\\_auc | " in card
+    assert f"{verdict['test']['roc_auc']:.6g}" in card
+    assert "Test roc\\_auc: 95% interval " in card
+    for told in ("## Data", "customers.csv", "dropout:", "| tensorflow |", "hptune search resolved.yaml"):
+        assert told in card
+
+
+def sharpened(rows: dict[str, str]) -> str:
+    """The predictions of a model that knows the truth, packed as a baseline packs them."""
+    truth = np.frombuffer(base64.b64decode(rows["truth"]), "<i4")
+    return base64.b64encode(np.eye(2, dtype="<f4")[truth].tobytes()).decode()
 
 
 def test_search_is_a_gate(searched: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from command_line import hptune
 
 from hptune.cli import app
 from hptune.spec import load_experiment
@@ -82,15 +83,7 @@ def test_the_tutorial_works_from_its_first_line_to_its_last(tmp_path: Path) -> N
     shutil.copy(ROOT / "configs" / "data" / "customers.csv", tmp_path)
 
     for words in commands(DOCS / "tutorial.md"):
-        done = subprocess.run(
-            [BIN / "hptune", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == 0, (words, done.stdout + done.stderr)
+        hptune(*words, folder=tmp_path)
 
     assert (tmp_path / "predictions.csv").read_text().count("\n") > 500
     assert "Content-Security-Policy" in (tmp_path / "customers.html").read_text()

@@ -22,6 +22,7 @@ from hptune.reporting.machine import to_json
 from hptune.reporting.markdown import to_markdown
 from hptune.run.folder import RunFolder
 from hptune.run.records import History
+from hptune.testrows import TEST_ROWS, load_test_rows
 
 pytestmark = pytest.mark.tensorflow
 
@@ -173,7 +174,7 @@ def test_the_threshold_is_chosen_on_validation_rows_and_obeyed(runs: Path) -> No
         sk.f1_score(yardstick.truth == 0, stored >= cut, sample_weight=yardstick.weights) for cut in np.unique(stored)
     ]
     assert metrics["validation"]["f1"] == pytest.approx(max(every))
-    test = np.load(folder.best / "test_predictions.npy")
+    test = load_test_rows(folder.best / TEST_ROWS).prediction
     truth = materials.yardstick(split.test)
     own = sk.f1_score(truth.truth == 0, test[:, 0] >= threshold, sample_weight=truth.weights)
     assert metrics["test"]["f1"] == pytest.approx(own)
@@ -235,7 +236,7 @@ def test_calibration_is_measured_on_test_rows(runs: Path) -> None:
     metrics = metrics_of(folder.path)
     materials = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder)
     truth = materials.yardstick(materials.split.test)
-    claimed = np.load(folder.best / "test_predictions.npy")[:, 0].astype(float)
+    claimed = load_test_rows(folder.best / TEST_ROWS).prediction[:, 0].astype(float)
 
     place = np.minimum((claimed * 10).astype(int), 9)
     error = sum(

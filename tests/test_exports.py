@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from synthetic import PLAIN, make_run
 
 from hptune.afterwards import export
@@ -132,6 +133,44 @@ def _values(multiplexer: Any, run: str, tag: str) -> list[tuple[int, float]]:
     ]
 
 
+def test_mlflow_finds_a_run_for_each_trial(tmp_path: Path, folder: RunFolder) -> None:
+    made = export("mlflow", str(folder.path), output=tmp_path / "out")
+
+    best = leaderboard_of(folder.read()).scored[0]
+    (experiment,) = made.folder.iterdir()
+    told = yaml.safe_load((experiment / "meta.yaml").read_text())
+    runs = {}
+    for place in experiment.iterdir():
+        if place.is_dir():
+            runs[yaml.safe_load((place / "meta.yaml").read_text())["run_name"]] = place
+    own = runs[f"trial {best.number}"]
+    assert (told["name"], told["experiment_id"]) == ("made", experiment.name)
+    assert len(runs) == 30
+    rate = (own / "params" / "training.learning_rate").read_text()
+    assert float(rate) == best.proposal.values["training.learning_rate"]
+    lines = [line.split(" ") for line in (own / "metrics" / "validation_accuracy").read_text().splitlines()]
+    assert [int(step) for _, _, step in lines] == list(range(1, 21))
+    assert float((own / "metrics" / "best_accuracy").read_text().split(" ")[1]) == best.score
+    statuses = [yaml.safe_load((place / "meta.yaml").read_text())["status"] for place in runs.values()]
+    assert sorted(statuses) == [3] * 29 + [4]
+
+
+def test_mlflow_itself_reads_the_store(tmp_path: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    tracking = pytest.importorskip("mlflow.tracking", reason="mlflow brings 40 packages: too many for these tests")
+    made = export("mlflow", str(folder.path), output=tmp_path / "out")
+
+    client = tracking.MlflowClient(made.folder.as_uri())
+    (experiment,) = [one for one in client.search_experiments() if one.name == "made"]
+    runs = client.search_runs([experiment.experiment_id], order_by=["metrics.best_accuracy DESC"])
+
+    best = leaderboard_of(folder.read()).scored[0]
+    assert len(runs) == 30
+    assert runs[0].info.run_name == f"trial {best.number}"
+    assert runs[0].data.metrics["best_accuracy"] == best.score
+    assert len(client.get_metric_history(runs[0].info.run_id, "validation_accuracy")) == 20
+
+
 def test_the_writers_need_no_tensorflow(tmp_path: Path, folder: RunFolder) -> None:
     program = (
         "import sys; from hptune.afterwards import export; "
@@ -158,7 +197,9 @@ def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path: Path, folder
     with pytest.raises(UsageError) as caught:
         export("excel", str(folder.path), output=tmp_path)
 
-    assert str(caught.value) == "--format: expected optuna or tensorboard, got 'excel'"
+    assert str(caught.value) == (
+        "--format: expected one of mlflow, optuna, tensorboard, keras, savedmodel, onnx, litert, got 'excel'"
+    )
 
 
 def test_the_command_says_how_to_open_it(tmp_path: Path, folder: RunFolder) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import hptune
 from pydantic import BaseModel
 
 from hptune.data.split import split_rows
@@ -151,8 +150,7 @@ def test_what_is_kept_and_where_follows_the_experiment(tmp_path: Path) -> None:
     limits = {"keep": "{runs: elsewhere, keep: 1}", "megabytes": "{weights_mb: 0, predictions_mb: 0}"}
 
     for name, output in limits.items():
-        command = [Path(sys.executable).with_name("hptune"), *words, "--run", name, "--set", f"output={output}"]
-        subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+        hptune(*words, "--run", name, "--set", f"output={output}", folder=tmp_path)
 
     def kept(run: str, name: str) -> int:
         return len(list((tmp_path / run / "trials").glob(f"*/{name}")))

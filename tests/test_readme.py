@@ -143,6 +143,11 @@ def test_the_gate_of_the_readme_lets_through_and_stops(workplace: Path) -> None:
     first = (workplace / "report.json").read_text()
     run("sh", "-c", script.replace("roc_auc=0.7", "roc_auc=0.9999"), folder=workplace, code=3)
 
+    baseline = next(block for block in blocks("sh") if "--baseline" in block)
+    run("sh", "-ec", baseline, folder=workplace)
+
+    assert "not worse beyond noise" in (workplace / "report.md").read_text()
+    assert 'failures="0"' in (workplace / "gate.xml").read_text()
     assert json.loads(first)["best"]["test"]["roc_auc"] >= 0.7
     assert (workplace / "report.json").read_text() == first
     assert (workplace / "report.md").read_text().startswith("# hptune: customers\n")

@@ -6,13 +6,13 @@ import copy
 import os
 import random
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from nursery import shared_nursery
 from synthetic import PLAIN, make_run
 
 from hptune.afterwards import next_experiment
@@ -23,8 +23,6 @@ from hptune.reporting.importance import measure_importance
 from hptune.reporting.summary import leaderboard_of
 from hptune.run.folder import RunFolder
 from hptune.spec import Experiment, load_experiment
-
-HPTUNE = str(Path(sys.executable).with_name("hptune"))
 
 
 @pytest.fixture(autouse=True)
@@ -198,4 +196,4 @@ def test_the_command_writes_a_file_that_check_accepts_and_never_over_another(tmp
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HPTUNE, *words], cwd=folder, capture_output=True, text=True, timeout=60)
+    return shared_nursery().run_hptune(words, folder, os.environ, timeout_s=60)

@@ -14,7 +14,8 @@ from conftest import TABLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hptune.data.table import Dataset, read_rows
+from hptune.data.blocks import read_rows
+from hptune.data.table import Dataset
 from hptune.errors import DataError
 from hptune.groundwork import Groundwork
 

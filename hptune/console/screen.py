@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -18,9 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hptune.afterwards import Page
-from hptune.api import Evaluation, Starter
+from hptune.answering import Evaluation
+from hptune.api import Starter
 from hptune.errors import HptuneError, UsageError
 from hptune.objective import Objective
+from hptune.reporting.gates import Comparison
 from hptune.reporting.machine import to_csv, to_json, trial_record
 from hptune.reporting.markdown import to_markdown
 from hptune.reporting.overview import RunLine
@@ -34,7 +36,7 @@ from hptune.reporting.words import (
     printable,
     verdict_rows,
 )
-from hptune.run.files import write_text
+from hptune.run.files import write_file, write_text
 from hptune.run.repair import Repaired
 from hptune.trial import Outcome, Trial
 
@@ -221,13 +223,13 @@ def show_one_trial(summary: Summary, number: int, form: str, output: Path | None
         last = max((trial.number for trial in summary.leaderboard.trials), default=None)
         raise UsageError(f"--trial {number}: expected a trial that has ended, the last one is {last}")
     if form == "json":
-        _write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
+        write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
     else:
         show_trial(out(), trial, summary.objective)
 
 
-def show_report(summary: Summary, form: str, output: Path | None) -> None:
-    """Print a run in a format, to the screen or to a file.
+def show_report(summary: Summary, form: str, output: Path | None, comparison: Comparison | None = None) -> None:
+    """Print a run in a format, beside a baseline if any, to the screen or to a file.
 
     Raises:
         UsageError: If the format is unknown.
@@ -235,21 +237,24 @@ def show_report(summary: Summary, form: str, output: Path | None) -> None:
     match form:
         case "terminal":
             with nullcontext(None) if output is None else output.open("w", encoding="utf-8") as stream:
-                show_summary(Console(file=stream, width=_FILE_WIDTH) if stream else out(), summary)
+                console = Console(file=stream, width=_FILE_WIDTH) if stream else out()
+                show_summary(console, summary)
+                if comparison is not None:
+                    say(console, comparison.verdict)
         case "markdown":
-            _write(to_markdown(summary), output)
+            write(to_markdown(summary, comparison), output)
         case "json":
-            _write(to_json(summary), output)
+            write(to_json(summary, comparison), output)
         case "csv":
-            _write(to_csv(summary), output)
+            write(to_csv(summary), output)
         case _:
-            raise UsageError(f"--format: expected terminal, html, markdown, json or csv, got {form!a}")
+            raise UsageError(f"--format: expected terminal, html, markdown, json, csv or baseline, got {form!a}")
 
 
 def write_page(page: Page, output: Path | None) -> None:
     """Write a page to a file, by default into the run folder, and say where; `-` stands for standard output."""
     if str(output) == "-":
-        _write(page.text, None)
+        write(page.text, None)
         return
     path = output or page.path
     write_text(path, page.text)
@@ -335,7 +340,7 @@ def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None
     """
     path = output or Path(f"{starter.name}.yaml")
     if str(path) == "-":
-        _write(starter.text, None)
+        write(starter.text, None)
         return
     if path.exists() and not force:
         raise UsageError(f"{path}: there is such a file already; choose another --output, or replace it with --force")
@@ -345,18 +350,36 @@ def write_starter(starter: Starter, output: Path | None, *, force: bool) -> None
 
 def write_document(document: Any, output: Path | None) -> None:
     """Write a JSON document for people and programs to read."""
-    _write(json.dumps(document, indent=1, ensure_ascii=False) + "\n", output)
+    write(json.dumps(document, indent=1, ensure_ascii=False) + "\n", output)
 
 
-def write_table(frame: Any, output: Path | None, *, as_json: bool) -> None:
-    """Write a polars table as CSV, or as one JSON document."""
-    if as_json:
-        _write(json.dumps({"schema": 1, "rows": frame.to_dicts()}, ensure_ascii=False) + "\n", output)
+def write_tables(frames: Iterable[Any], output: Path | None, *, as_json: bool) -> None:
+    """Write polars tables of the same columns below each other, as CSV or as one JSON document, while they come."""
+    parts = _as_json(frames) if as_json else _as_csv(frames)
+    if output is None:
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.flush()
     else:
-        _write(frame.write_csv(), output)
+        write_file(output, lambda stream: stream.writelines(part.encode() for part in parts))
 
 
-def _write(text: str, output: Path | None) -> None:
+def _as_csv(frames: Iterable[Any]) -> Iterator[str]:
+    for number, frame in enumerate(frames):
+        yield frame.write_csv(include_header=number == 0)
+
+
+def _as_json(frames: Iterable[Any]) -> Iterator[str]:
+    separator = '{"schema": 1, "rows": ['
+    for frame in frames:
+        for row in frame.iter_rows(named=True):
+            yield separator + json.dumps(row, ensure_ascii=False)
+            separator = ", "
+    yield "]}\n"
+
+
+def write(text: str, output: Path | None) -> None:
+    """Write text to a file, or to standard output."""
     if output is None:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -10,8 +10,9 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
@@ -48,8 +49,8 @@ def read_frame(path: Path, content: bytes, separator: str | None = None) -> pl.D
         DataError: If the file cannot be read as it is; names file, and row where there is one.
     """
     readers: dict[str, Callable[[], pl.DataFrame]] = {
-        ".csv": lambda: _read_text(path, content, separator or ","),
-        ".tsv": lambda: _read_text(path, content, separator or "\t"),
+        ".csv": lambda: read_text(path, content, separator or ","),
+        ".tsv": lambda: read_text(path, content, separator or "\t"),
         ".parquet": lambda: _read_parquet(path, content),
         ".npz": lambda: _read_npz(path, content),
     }
@@ -64,13 +65,24 @@ def read_frame(path: Path, content: bytes, separator: str | None = None) -> pl.D
     return frame
 
 
-def _read_text(path: Path, content: bytes, separator: str) -> pl.DataFrame:
+def read_text(path: Path, content: bytes, separator: str, skipped: int = 0) -> pl.DataFrame:
+    """Read a text table.
+
+    Args:
+        path: For messages.
+        content: Header and rows.
+        separator: Between cells.
+        skipped: Lines of the file between the header and these rows, which messages count too.
+
+    Raises:
+        DataError: Names the row.
+    """
     # Blank lines at the end are a habit of editors; anywhere else they are a row without cells.
     content = content.removeprefix(_UTF8_MARK).rstrip(b"\r\n") + b"\n"
-    _refuse_other_encodings(path, content)
+    _refuse_other_encodings(path, content, skipped)
     names = _read_header(path, content, separator)
     if content.count(b'"') % 2:
-        raise DataError(f"{path}: row {_last_row(content, separator)}: a quote is opened and never closed")
+        raise DataError(f"{path}: row {_last_row(content, separator) + skipped}: a quote is opened and never closed")
     try:
         frame = pl.read_csv(
             content,
@@ -80,26 +92,27 @@ def _read_text(path: Path, content: bytes, separator: str) -> pl.DataFrame:
             empty_string_is_null=False,
         )
     except pl.exceptions.PolarsError as error:
-        _refuse_ragged_rows(path, content, separator, len(names))
+        _refuse_ragged_rows(path, content, separator, len(names), skipped)
         raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
     # A row that ends early looks like one with empty cells at its end; only a count of cells tells them apart.
     first, last = frame.to_series(0), frame.to_series(frame.width - 1)
     if frame.width != len(names) or first.has_nulls() or (last == "").any():
-        _refuse_ragged_rows(path, content, separator, len(names))
+        _refuse_ragged_rows(path, content, separator, len(names), skipped)
     return frame.slice(1).rename(dict(zip(frame.columns, names, strict=True)))
 
 
-def _refuse_other_encodings(path: Path, content: bytes) -> None:
+def _refuse_other_encodings(path: Path, content: bytes, skipped: int) -> None:
     for mark, name in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             raise DataError(f"{path}: expected UTF-8 text, got {name}; save it as UTF-8 text")
     if (zero := content.find(b"\0")) >= 0:
-        raise DataError(f"{path}: row {_row_at(content, zero)}: expected text, got a NUL byte")
+        raise DataError(f"{path}: row {_row_at(content, zero) + skipped}: expected text, got a NUL byte")
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
+        row, byte = _row_at(content, error.start) + skipped, content[error.start]
         raise DataError(
-            f"{path}: row {_row_at(content, error.start)}: expected UTF-8, got byte 0x{content[error.start]:02x}; "
+            f"{path}: row {row}: expected UTF-8, got byte 0x{byte:02x}; "
             "save it as UTF-8 (it may be Latin-1 or Windows-1252)"
         ) from None
 
@@ -178,14 +191,31 @@ def quote(text: str) -> str:
     return '"' + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown) + '"'
 
 
-def _refuse_ragged_rows(path: Path, content: bytes, separator: str, width: int) -> None:
+def _refuse_ragged_rows(path: Path, content: bytes, separator: str, width: int, skipped: int) -> None:
     reader = _reader(content, separator)
     began = 1
     for cells in reader:
         if len(cells) != width and (cells or width > 1):
             got = len(cells) or "a blank line"
-            raise DataError(f"{path}: row {began}: expected {width} cells as in the header, got {got}")
+            raise DataError(f"{path}: row {began + skipped}: expected {width} cells as in the header, got {got}")
         began = reader.line_num + 1
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a table.
+
+    Raises:
+        DataError: If there is no such file, or it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: expected a file, got something else")
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        near = get_close_matches(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], 1)
+        raise DataError(f"{path}: no such file" + (f"; did you mean {near[0]}?" if near else "")) from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
 
 
 def _read_parquet(path: Path, content: bytes) -> pl.DataFrame:

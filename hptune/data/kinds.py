@@ -54,13 +54,16 @@ class Understood:
     fault: str | None = None
 
 
-def understand(series: pl.Series, missing: Sequence[str], listed: Kind | None) -> Understood:
+def understand(
+    series: pl.Series, missing: Sequence[str], listed: Kind | None, first_row: int = FIRST_DATA_ROW
+) -> Understood:
     """Decide what a column is and convert it.
 
     Args:
         series: As read.
         missing: Texts that mean missing.
         listed: What the experiment says it is, if anything.
+        first_row: Number of the first row, for messages.
     """
     dtype = series.dtype
     if dtype == pl.Boolean:
@@ -75,13 +78,17 @@ def understand(series: pl.Series, missing: Sequence[str], listed: Kind | None) -
         ):
             numbers = series.cast(pl.Float64, strict=False)
             if not numbers.null_count() and numbers.is_finite().all():
-                return Understood(numbers, "numeric", _reason(listed, _ALL_NUMBERS), _unusable(numbers, series))
-        return _understand_text(as_text(series, missing), listed)
+                return Understood(
+                    numbers, "numeric", _reason(listed, _ALL_NUMBERS), _unusable(numbers, series, first_row)
+                )
+        return _understand_text(as_text(series, missing), listed, first_row)
     if dtype.is_numeric():
         if listed == "categorical":
             return Understood(_codes(series), "categorical", "listed in data.columns.categorical")
         numbers = series.cast(pl.Float64).fill_nan(None)
-        return Understood(numbers, "numeric", _reason(listed, "a column of numbers"), _unusable(numbers, None))
+        return Understood(
+            numbers, "numeric", _reason(listed, "a column of numbers"), _unusable(numbers, None, first_row)
+        )
     fault = f"expected numbers or text, got {dtype}; convert it or list it under data.columns.exclude"
     return Understood(series, "categorical", "", fault)
 
@@ -92,7 +99,7 @@ def as_text(series: pl.Series, missing: Sequence[str]) -> pl.Series:
     return texts.set(texts.is_in(["", *missing]).fill_null(value=True), None)
 
 
-def _understand_text(texts: pl.Series, listed: Kind | None) -> Understood:
+def _understand_text(texts: pl.Series, listed: Kind | None, first_row: int) -> Understood:
     if listed == "categorical":
         return Understood(texts, "categorical", "listed in data.columns.categorical")
     numbers = to_numbers(texts)
@@ -102,8 +109,8 @@ def _understand_text(texts: pl.Series, listed: Kind | None) -> Understood:
     if not count:
         if not present and listed is None:
             return Understood(numbers, "numeric", "no cell has a value")
-        return Understood(numbers, "numeric", _reason(listed, _ALL_NUMBERS), _unusable(numbers, texts))
-    row, value = _first(is_text, texts)
+        return Understood(numbers, "numeric", _reason(listed, _ALL_NUMBERS), _unusable(numbers, texts, first_row))
+    row, value = _first(is_text, texts, first_row)
     if listed == "numeric" or count <= (1 - _ALMOST_ALL) * present:
         others = f" and {count - 1} more cells" if count > 1 else ""
         cure = "list it under data.missing" if listed == "numeric" else _cure(value)
@@ -129,19 +136,19 @@ def to_numbers(texts: pl.Series) -> pl.Series:
     return numbers.set(is_odd & texts.str.contains(r"(?i)[in]").fill_null(value=False), None)
 
 
-def _unusable(numbers: pl.Series, texts: pl.Series | None) -> str | None:
+def _unusable(numbers: pl.Series, texts: pl.Series | None, first_row: int) -> str | None:
     """Find infinities, and numbers too large for the arithmetic of the network."""
     is_bad = (numbers.abs() > _LARGEST_FLOAT32).fill_null(value=False)
     if not is_bad.any():
         return None
-    row, value = _first(is_bad, texts if texts is not None else numbers.cast(pl.String))
+    row, value = _first(is_bad, texts if texts is not None else numbers.cast(pl.String), first_row)
     return f"row {row}: expected a number of at most {_LARGEST_FLOAT32:.4g}, got {value}; rescale or mend the column"
 
 
-def _first(mask: pl.Series, values: pl.Series) -> tuple[int, str]:
+def _first(mask: pl.Series, values: pl.Series, first_row: int) -> tuple[int, str]:
     index = mask.arg_max()
     assert index is not None
-    return index + FIRST_DATA_ROW, str(values[index])
+    return index + first_row, str(values[index])
 
 
 def _codes(series: pl.Series) -> pl.Series:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import polars as pl
 
 from hptune.data.bundled import PREFIX, bundled_files, read_bundled
-from hptune.data.formats import check_column_names, quote, read_frame
-from hptune.data.kinds import Column, Kind, Understood, as_text, understand
+from hptune.data.formats import check_column_names, open_bytes, quote, read_frame
+from hptune.data.kinds import Column, Kind, Understood, understand
 from hptune.data.roles import Roles, read_roles
 from hptune.data.target import Target, understand_target
 from hptune.errors import DataError
@@ -204,15 +204,11 @@ def _in_order_of(first: pl.DataFrame, frame: pl.DataFrame, path: Path) -> pl.Dat
 
 
 def _read_bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: expected a file, got something else")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        near = get_close_matches(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], 1)
-        raise DataError(f"{path}: no such file" + (f"; did you mean {near[0]}?" if near else "")) from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+    with open_bytes(path) as stream:
+        try:
+            return stream.read()
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from None
 
 
 def _describe(name: str, content: bytes) -> StoredFile:
@@ -229,7 +225,9 @@ def _check_names(spec: DataSpec, raw: _Raw) -> None:
     named.append(("data.split.column", spec.split.column))
     for key in ("exclude", "categorical", "numeric"):
         named += [(f"data.columns.{key}", name) for name in getattr(columns, key)]
-    faults = [_unknown(raw.name, key, name, names) for key, name in named if name is not None and name not in names]
+    faults = [
+        unknown_column(raw.name, key, name, names) for key, name in named if name is not None and name not in names
+    ]
     purposes: dict[str, str] = {}
     for key, name in named:
         if name is not None and name in purposes and purposes[name] != key:
@@ -240,7 +238,8 @@ def _check_names(spec: DataSpec, raw: _Raw) -> None:
         raise DataError("\n".join(faults))
 
 
-def _unknown(where: str, key: str, name: str, names: Sequence[str]) -> str:
+def unknown_column(where: str, key: str, name: str, names: Sequence[str]) -> str:
+    """Say that a table has no such column, with the nearest name or all of them."""
     near = get_close_matches(name, names, 1)
     shown = ", ".join(map(quote, names[:_SHOWN_COLUMNS])) + (", ..." if len(names) > _SHOWN_COLUMNS else "")
     cure = f"did you mean {quote(near[0])}?" if near else f"its columns are {shown}"
@@ -316,41 +315,3 @@ def encode_target(frame: pl.DataFrame, target: str, labels: Sequence[str]) -> np
 def weights_of(frame: pl.DataFrame, weight: str | None) -> npt.NDArray[np.float64] | None:
     """Return how much each row counts; None where no column says, and all count the same."""
     return None if weight is None else frame[weight].to_numpy()
-
-
-def read_rows(
-    path: Path,
-    columns: Sequence[tuple[str, str]],
-    missing: Sequence[str],
-    kept: str | None,
-    separator: str | None = None,
-) -> pl.DataFrame:
-    """Read rows to predict, by the rules of the training table; other columns are ignored.
-
-    Args:
-        path: The file.
-        columns: Name and kind of each input.
-        missing: Texts that mean missing.
-        kept: Column to keep beside them, such as the id, if the file has it.
-        separator: Of a text table.
-
-    Raises:
-        DataError: Names every missing column and every cell that is no number.
-    """
-    raw = read_frame(path, _read_bytes(path), separator)
-    check_column_names(path, raw.columns)
-    lacking = [name for name, _ in columns if name not in raw.columns]
-    faults = [_unknown(str(path), "input", name, raw.columns) for name in lacking]
-    series = []
-    for name, kind in columns:
-        if name in lacking:
-            continue
-        understood = understand(raw[name], missing, "numeric" if kind == "numeric" else "categorical")
-        if understood.fault:
-            faults.append(f"{path}: column {quote(name)}: {understood.fault}")
-        series.append(understood.series)
-    if faults:
-        raise DataError("\n".join(faults))
-    if kept is not None and kept in raw.columns:
-        series.append(as_text(raw[kept], ()))
-    return pl.DataFrame(series)

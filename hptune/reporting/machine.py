@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from hptune.leaderboard import table_to_csv
+from hptune.reporting.gates import Comparison
 from hptune.reporting.summary import Summary
 from hptune.trial import Trial
 
 
-def to_json(summary: Summary) -> str:
-    """Write the whole summary as one JSON document."""
+def to_json(summary: Summary, comparison: Comparison | None = None) -> str:
+    """Write the whole summary as one JSON document, with what a baseline tells if there is one."""
     board = json.loads(summary.leaderboard.to_json())
     document = {
         "schema": 1,
@@ -27,6 +29,8 @@ def to_json(summary: Summary) -> str:
         "insight": summary.insight,
         "test_looks": summary.test_looks,
     }
+    if comparison is not None:
+        document["baseline"] = {**asdict(comparison), "is_worse": comparison.is_worse}
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 

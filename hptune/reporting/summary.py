@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hptune.errors import GateError, RunDamagedError, UsageError
+from hptune.errors import RunDamagedError
 from hptune.leaderboard import Confirmed, Leaderboard, rank
-from hptune.objective import METRICS, Objective
+from hptune.objective import Objective
 from hptune.parts import CONFIRMATION, REFIT, mean, natural_order, standard_error
 from hptune.reporting.curves import read_curves
 from hptune.run.files import read_file
@@ -188,55 +188,3 @@ def history_table(folder: RunFolder, trials: Sequence[Trial]) -> tuple[list[str]
                 columns.update(dict.fromkeys(epoch))
     names = list(columns)
     return names, [[entry.get(name) for name in names] for entry in entries]
-
-
-def check_gates(summary: Summary, demands: Sequence[str]) -> None:
-    """Hold final metrics against `METRIC=VALUE` demands; `validation:METRIC=VALUE` takes validation rows.
-
-    Raises:
-        UsageError: If a demand cannot be read or names a metric that was not computed.
-        GateError: If a metric is worse than demanded; names each one.
-    """
-    check_scores({part: (summary.verdict or {}).get(part) or {} for part in ("test", "validation")}, demands)
-
-
-def check_scores(scores: Mapping[str, Mapping[str, float]], demands: Sequence[str]) -> None:
-    """Hold metrics against demands.
-
-    Args:
-        scores: Metrics by part of the rows; the first part is meant where a demand names none.
-        demands: `METRIC=VALUE`, or `PART:METRIC=VALUE`.
-
-    Raises:
-        UsageError: If a demand cannot be read or names a metric that was not computed.
-        GateError: If a metric is worse than demanded; names each one.
-    """
-    failures = []
-    for demand in demands:
-        part, metric, least = _parse_demand(demand, tuple(scores))
-        words = f"{part} " if part else ""
-        if metric not in scores[part]:
-            known = ", ".join(scores[part]) or "none, because no trial completed or there are no such rows"
-            raise UsageError(f"--fail-under {demand}: expected one of the {words}metrics, which are: {known}")
-        direction, got = METRICS[metric].direction, scores[part][metric]
-        if Objective(metric, direction).is_better(least, got):
-            failures.append(f"{words}{metric}: expected at {_bound(direction)} {least}, got {got}")
-    if failures:
-        raise GateError("gate failed: " + "; ".join(failures))
-
-
-def _bound(direction: str) -> str:
-    return "least" if direction == "max" else "most"
-
-
-def _parse_demand(demand: str, parts: tuple[str, ...]) -> tuple[str, str, float]:
-    name, separator, value = demand.partition("=")
-    part, _, metric = name.rpartition(":")
-    try:
-        least = float(value)
-        if not separator or part not in ("", *parts) or metric not in METRICS or not math.isfinite(least):
-            raise ValueError
-    except ValueError:
-        forms = " or ".join(("METRIC=VALUE", *(f"{other}:METRIC=VALUE" for other in parts[1:])))
-        raise UsageError(f"--fail-under {demand}: expected {forms} with one of {', '.join(METRICS)}") from None
-    return part or parts[0], metric, least

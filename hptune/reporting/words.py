@@ -126,8 +126,9 @@ def format_brief(value: float) -> str:
 
 
 def describe_ensemble(ensemble: Mapping[str, Any]) -> list[str]:
-    """Say in sentences what an ensemble is made of, and whether it helps."""
+    """Say in sentences what an ensemble is made of, what it costs, and whether it helps."""
     metric = ensemble["objective"]["metric"]
+    # The shares of a regression need not sum to 1.
     members = ", ".join(f"{member['trial']} ({member['share']:.0%})" for member in ensemble["members"])
     count = len(ensemble["members"])
     validation, test = ensemble["validation"], ensemble["test"]
@@ -135,15 +136,52 @@ def describe_ensemble(ensemble: Mapping[str, Any]) -> list[str]:
         f"ensemble ({ensemble['method']}) of {count} trial{'s' if count > 1 else ''}: {members}",
         f"validation {metric} {format_number(validation['ensemble'])}, best single model "
         f"{format_number(validation['best'])}",
+        # Files of older versions say less.
+        *_describe_disagreement(ensemble.get("ambiguity"), ensemble.get("correlation")),
+        *_describe_cost(ensemble.get("cost")),
     ]
     if ensemble["gain"] is not None:
         own, best = test["ensemble"][metric], test["best"][metric]
-        if ensemble["gain"] > 0:
-            verdict = f"better by {format_number(ensemble['gain'])}"
-        else:
-            verdict = "no gain: use the best single model" if ensemble["gain"] == 0 else "worse: use the best model"
+        verdict = _judge_gain(ensemble["gain"], ensemble.get("gain_interval"))
         lines.append(f"test {metric} {format_number(own)}, best single model {format_number(best)}; {verdict}")
+    elif test is None:
+        lines.append("there are no test rows: nothing says whether it helps on rows that it was not chosen by")
     return lines
+
+
+def _describe_disagreement(parts: Mapping[str, float] | None, correlation: Sequence[Sequence[Any]] | None) -> list[str]:
+    lines = []
+    if parts is not None:
+        lines.append(
+            f"squared error of validation rows {format_number(parts['ensemble'])}: the members' "
+            f"{format_number(parts['members'])} less their disagreement {format_number(parts['disagreement'])}"
+        )
+    pairs = [value for place, row in enumerate(correlation or ()) for value in row[:place] if value is not None]
+    if pairs:
+        lines.append(f"the members' errors correlate by {sum(pairs) / len(pairs):.2f} on average")
+    return lines
+
+
+def _describe_cost(cost: Mapping[str, Any] | None) -> list[str]:
+    if not cost:
+        return []
+    own, best = cost["ensemble"], cost["best"]
+    return [
+        f"it weighs {format_bytes(own['size_bytes'])} and takes {own['row_ms']:.3g} ms a row, the best single model "
+        f"{format_bytes(best['size_bytes'])} and {best['row_ms']:.3g} ms"
+    ]
+
+
+def _judge_gain(gain: float, interval: Mapping[str, float] | None) -> str:
+    if gain > 0:
+        words = f"better by {format_number(gain)}"
+    else:
+        words = "no gain: use the best single model" if gain == 0 else "worse: use the best single model"
+    if interval is None:
+        return words
+    between = f"{interval['level']:.0%} interval of the gain {interval['low']:.4g} to {interval['high']:.4g}"
+    is_sure = interval["low"] > 0 or interval["high"] < 0
+    return f"{words} ({between}: {'beyond' if is_sure else 'within'} noise)"
 
 
 def format_bytes(size: int) -> str:

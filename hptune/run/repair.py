@@ -25,7 +25,7 @@ from hptune.trial import Outcome, StoredFile, Trial
 _FREE = ("random", "grid")
 _OF_A_TRIAL = ("propose", "start", "pause", "end")
 _COPIED = ("experiment.yaml", "resolved.yaml", "environment.json")
-_BEST = ("model.keras", "hyperparameters.yaml", "test_predictions.npy", "metrics.json")
+_BEST = ("model.keras", "hyperparameters.yaml", "model_card.md", "test_rows.npz", "metrics.json")
 
 
 @dataclass(frozen=True)

@@ -90,13 +90,14 @@ class Member:
         job: How it was trained.
         weights: Its weights, checked against the journal.
         preparation: What it was trained on, as `Preparation.to_dict` gives it.
-        share: Of its predictions in the average; all shares sum to 1.
+        share: Of its predictions in the mix.
     """
 
     job: Job
     weights: Path
     preparation: Mapping[str, Any]
     share: float
+    trial: int | None = None
 
 
 # Called after each epoch with its number and the score; returns why training has to stop now, or nothing.

@@ -19,16 +19,24 @@ def _word(value: int) -> Any:
     return tf.constant(np.uint32(value))
 
 
-def _mix(words: Any) -> Any:
-    """Spread every bit of a 32-bit word over all of them.
+def _scramble(words: Any) -> Any:
+    """Spread the bits of a 32-bit word over the upper half of another.
 
     Reference:
-        Wellons, "Prospecting for Hash Functions", 2018: lowbias32, whose avalanche is nearly even.
+        Wellons, "Prospecting for Hash Functions", 2018: lowbias32 but for its first and last shift, which change only
+        the lower half.
     """
-    shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
-    words = xor(words, shift(words, _word(16))) * _word(0x7FEB352D)
-    words = xor(words, shift(words, _word(15))) * _word(0x846CA68B)
-    return xor(words, shift(words, _word(16)))
+    words = words * _word(0x7FEB352D)
+    return tf.bitwise.bitwise_xor(words, tf.bitwise.right_shift(words, _word(15))) * _word(0x846CA68B)
+
+
+def _fold(words: Any) -> Any:
+    return tf.bitwise.bitwise_xor(words, tf.bitwise.right_shift(words, _word(16)))
+
+
+def _mix(words: Any) -> Any:
+    """Spread every bit of a 32-bit word over all of them: lowbias32, whose avalanche is nearly even."""
+    return _fold(_scramble(_fold(words)))
 
 
 def step_keys(seeds: Any, steps: Any, place: int) -> Any:
@@ -55,6 +63,8 @@ def dropout_mask(keys: Any, thresholds: Any, gains: Any, like: Any) -> Any:
         0 or the gain, (slots, rows, features).
     """
     shape = tf.shape(like)
-    positions = tf.cast(tf.range(shape[1] * shape[2]), tf.uint32) * _word(_POSITION)
-    words = _mix(tf.reshape(positions, (1, shape[1], shape[2])) + keys[:, None, None])
+    # Positions are the same for all slots and are mixed once; what is left to do for each slot are two multiplications.
+    positions = _mix(tf.cast(tf.range(shape[1] * shape[2]), tf.uint32) * _word(_POSITION))
+    positions = tf.reshape(positions, (1, shape[1], shape[2]))
+    words = _scramble(tf.bitwise.bitwise_xor(positions, keys[:, None, None]))
     return tf.where(words < thresholds[:, None, None], 0.0, gains[:, None, None])

@@ -16,7 +16,8 @@ from hptune.training.capacity import EVALUATION_ROWS
 from hptune.training.job import Job
 from hptune.training.judge import Answers
 
-# Training rows that a learning curve is made of, at most.
+# Training rows that a learning curve is made of: as many as validation rows, so that both are equally exact, but no
+# fewer than are scored at a time and no more than this.
 SAMPLE_ROWS = 4096
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -70,8 +71,9 @@ class Rows:
         stored = "train" if part == "sample" else part
         rows = len(arrays[f"{stored}.truth"])
         chosen: Any = slice(None)
-        if part == "sample" and rows > SAMPLE_ROWS:
-            chosen = np.linspace(0, rows - 1, SAMPLE_ROWS).astype(np.int64)
+        if part == "sample":
+            enough = min(max(len(arrays["validation.truth"]), EVALUATION_ROWS), SAMPLE_ROWS)
+            chosen = np.linspace(0, rows - 1, enough).astype(np.int64) if rows > enough else chosen
         given = {name: arrays[f"{stored}.{name}"] for name in ("numeric", "codes")}
         target = np.asarray(arrays[f"{stored}.target"][chosen])
         return cls(

@@ -58,8 +58,9 @@ def decay(weights: Sequence[Any], rates: Any, decays: Any) -> list[Any]:
 
 
 def soft_threshold(weights: Any, thresholds: Any) -> Any:
-    """Make the proximal step of L1: sign(w) max(|w| - threshold, 0)."""
-    return tf.sign(weights) * tf.nn.relu(tf.abs(weights) - per_slot(thresholds, weights))
+    """Make the proximal step of L1: sign(w) max(|w| - threshold, 0), which is w less w cut off at the threshold."""
+    most = per_slot(thresholds, weights)
+    return weights - tf.minimum(tf.maximum(weights, -most), most)
 
 
 def update(

@@ -13,8 +13,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
@@ -91,18 +91,37 @@ class WarmProcesses:
             HptuneError: The one the function raised.
             InternalError: If it raised something else, or died.
         """
-        worker = self.start(_answer, (function, *arguments), output)
+        with closing(self._listen(_answer, (function, *arguments), output)) as messages:
+            result: Result = next(messages)[1]
+            return result
+
+    def stream(self, function: Callable[..., Iterable[Result]], *arguments: Any, output: Path) -> Iterator[Result]:
+        """Run a function in a fresh process and yield what it yields; it waits while nobody takes what it has.
+
+        Raises:
+            HptuneError: The one the function raised.
+            InternalError: If it raised something else, or died.
+        """
+        with closing(self._listen(_answer_one_by_one, (function, *arguments), output)) as messages:
+            for kind, content in messages:
+                if kind == "returned":
+                    return
+                yield content
+
+    def _listen(
+        self, function: Callable[..., object], arguments: tuple[Any, ...], output: Path
+    ) -> Generator[tuple[str, Any], None, None]:
+        worker = self.start(function, arguments, output)
         try:
             while True:
                 while not worker.connection.poll(LOOK_S):
                     self._interruption.check()
                 kind, content = worker.receive()
-                if kind == "returned":
-                    result: Result = content
-                    return result
                 if kind == "refused":
                     raise content
-                raise InternalError(str(content))
+                if kind not in ("returned", "yielded"):
+                    raise InternalError(str(content))
+                yield kind, content
         finally:
             worker.end()
 
@@ -206,6 +225,13 @@ class Mailbox:
 def _answer(mailbox: Mailbox, function: Callable[..., object], *arguments: Any) -> None:
     """Run a function and send what it returns."""
     mailbox.send("returned", function(*arguments))
+
+
+def _answer_one_by_one(mailbox: Mailbox, function: Callable[..., Iterable[object]], *arguments: Any) -> None:
+    """Run a function and send each thing that it yields."""
+    for item in function(*arguments):
+        mailbox.send("yielded", item)
+    mailbox.send("returned", None)
 
 
 def _attend(connection: Connection, function: Callable[..., object], arguments: tuple[Any, ...], output: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import HPTUNE, hptune
 from invariants import check_message, snapshot, unchanged
 from misfortunes import watch_and_sin, watch_for_code
 from nursery import Nursery
@@ -31,8 +32,6 @@ from hptune.reporting.summary import summarize
 from hptune.run.journal import encode_journal, read_journal
 
 pytestmark = pytest.mark.tensorflow
-
-HPTUNE = str(Path(sys.executable).with_name("hptune"))
 
 
 @pytest.fixture
@@ -326,10 +325,7 @@ def test_i01_i02_a_foreign_model_with_code_is_refused_and_damaged_ones_are_the_f
             target.writestr(entry, b"scratched" if entry.filename.endswith(".h5") else source.read(entry))
 
     for path, cause in ((model, "Lambda"), (damaged, "")):
-        done = subprocess.run(
-            [HPTUNE, "predict", path.name, "rows.csv"], cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 2, done.stderr
+        done = hptune("predict", path.name, "rows.csv", folder=tmp_path, code=2)
         check_message(done.stderr, f"error: {path.name}: expected a model that Keras opens in safe mode, got ")
         assert cause in done.stderr
     assert not canary.exists()

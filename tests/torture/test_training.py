@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import HPTUNE, hptune
 from invariants import check_clean, check_message, results_of
 from misfortunes import diverge, other_versions, slowly, stumble, three_fail_in_a_row
 from nursery import Nursery
@@ -20,8 +21,6 @@ from hptune.run.folder import RunFolder
 from hptune.run.journal import read_journal
 
 pytestmark = pytest.mark.tensorflow
-
-HPTUNE = str(Path(sys.executable).with_name("hptune"))
 
 
 def test_h04_a_search_in_which_every_trial_fails_ends_with_four_and_the_causes(bench: Bench, nursery: Nursery) -> None:
@@ -108,9 +107,8 @@ def test_h07_g05_validation_rows_that_cannot_give_every_metric_are_refused_befor
         "training: {epochs: 2}\n"
     )
 
-    done = subprocess.run([HPTUNE, "search", "x.yaml"], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    done = hptune("search", "x.yaml", folder=tmp_path, code=2)
 
-    assert done.returncode == 2, done.stderr
     check_message(
         done.stderr,
         'error: data.split: expected every class among the validation rows, got none of "b"; leave rows of so rare a '

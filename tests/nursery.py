@@ -1,11 +1,13 @@
 """Processes that are born with keras_tuner in memory: forked from one that has imported it, which takes six seconds.
 
 Run as a script, this file is that process: for each connection to its socket it forks a keeper, which forks the case
-and says how it ended.
+and says how it ended. The fork server of hptune's workers is begun once and serves the searches of all forks.
 """
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import select
 import shutil
@@ -15,9 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from multiprocessing import forkserver
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +98,15 @@ class Nursery:
         connection.send((function, arguments))
         return Child(connection)
 
+    def run_hptune(
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command line as it is, stand-ins for nothing, and keep its two outputs apart."""
+        said = [Path(tempfile.mkdtemp(dir=self._folder)) / name for name in ("out", "error")]
+        child = self.start(run_command_line, tuple(words), str(folder), [str(path) for path in said], dict(environment))
+        code = child.wait(timeout_s).code
+        return subprocess.CompletedProcess(["hptune", *words], code, *(path.read_text() for path in said))
+
     def call(self, function: Callable[..., object], *arguments: Any) -> Ending:
         """Run a function in a fork and wait for its end."""
         return self.start(function, *arguments).wait()
@@ -112,6 +125,51 @@ class Nursery:
         return self.start(command_line, tuple(words), str(folder), path, options), Path(path)
 
 
+@cache
+def shared_nursery() -> Nursery:
+    """The one of this test process; it ends with it."""
+    nursery = Nursery().__enter__()
+    atexit.register(nursery.__exit__, None, None, None)
+    return nursery
+
+
+def run_command_line(words: Sequence[str], folder: str, outputs: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Be the process of a command line; never returns.
+
+    Args:
+        words: The arguments.
+        folder: The current folder.
+        outputs: Files for standard output and standard error.
+        environment: All of it.
+    """
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    # Where the workers of this process begin.
+    multiprocessing.process.ORIGINAL_DIR = folder
+    for number, path in enumerate(("/dev/null", *outputs)):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+    sys.argv = ["hptune", *words]
+    _adopt_fork_server()
+    from hptune.cli import main
+
+    main()
+
+
+def _adopt_fork_server() -> None:
+    """Take the fork server as alive: it is no child of this process, which may not wait for it to find that out."""
+    wait, server = os.waitpid, forkserver._forkserver._forkserver_pid
+
+    def wait_for_own(pid: int, options: int) -> tuple[int, int]:
+        return (0, 0) if pid == server else wait(pid, options)
+
+    os.waitpid = wait_for_own
+
+
 def wait_for(happened: Callable[[], bool], timeout_s: float = LONGEST_S) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + timeout_s
@@ -124,13 +182,17 @@ def _serve(address: str) -> None:
     """Fork a keeper for each connection, until standard input is closed."""
     import misfortunes  # noqa: F401 - imported for the forks
 
+    from hptune.interruption import Interruption
     from hptune.quiet import quiet_errors
+    from hptune.training.workers import WarmProcesses
 
     with quiet_errors():
         for name in ("strategies.random", "strategies.grid", "strategies.bayesian", "strategies.hyperband", "cli"):
             import_module(f"hptune.{name}")
         for name in ("screen", "progress"):
             import_module(f"hptune.console.{name}")
+    with WarmProcesses(Interruption()):
+        pass
     # A fork whose files may not grow would leave half a compiled module.
     sys.dont_write_bytecode = True
     # Keepers are nobody's concern once they have ended.
@@ -185,7 +247,7 @@ def _be_born(function: Callable[..., object], arguments: Sequence[Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(_HERE))
+    sys.path[:0] = [str(_HERE), str(_HERE / "torture")]
     # What is pickled by tests is called `nursery.Ending`, not `__main__.Ending`.
     import nursery
 

@@ -1,0 +1,114 @@
+"""The ensemble beside the best single model: on test rows, in size, in time.
+
+Everything here imports TensorFlow and scikit-learn and runs in a worker process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from hptune.artifact import load_artifact, predict_with
+from hptune.data.kinds import Column
+from hptune.data.table import encode_target
+from hptune.description import Description
+from hptune.objective import Objective
+from hptune.resampling import Interval, better_by, interval, metric_statistics
+from hptune.verdict import predict_simply, score
+
+# Rows that are timed, and how often: what else the machine does can only make it slower.
+_TIMED_ROWS = 4096
+_REPEATS = 3
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs to serve.
+
+    Attributes:
+        size_bytes: Of its file.
+        row_ms: Milliseconds a row, in batches of a thousand on one thread.
+    """
+
+    size_bytes: int
+    row_ms: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How an ensemble compares.
+
+    Attributes:
+        scores: Metrics on test rows by name: `ensemble`, `best`, and the simple predictors; empty without test rows.
+        gain: In the objective's metric, above 0 where the ensemble is better; None where it is not defined.
+        interval: Of the gain, over test rows drawn with replacement.
+        costs: Of `ensemble` and `best`.
+    """
+
+    scores: Mapping[str, Mapping[str, float]]
+    gain: float | None
+    interval: Interval | None
+    costs: Mapping[str, Cost]
+
+
+def compare(
+    ensemble: Path,
+    best: Path,
+    about: Description,
+    columns: Sequence[Column],
+    rows: Mapping[str, pl.DataFrame],
+    objective: Objective,
+    seed: int,
+) -> Comparison:
+    """Compare an ensemble with the best single model.
+
+    Args:
+        ensemble: Its artifact.
+        best: The artifact of the best model.
+        about: What both predict.
+        columns: Their inputs.
+        rows: Raw rows of train, validation and test, with the target.
+        objective: The metric that decides.
+        seed: Of the bootstrap.
+    """
+    models = {"ensemble": load_artifact(ensemble), "best": load_artifact(best)}
+    test = rows["test"]
+    timed = (test if test.height else rows["validation"]).head(_TIMED_ROWS)
+    costs = {
+        name: Cost(path.stat().st_size, _milliseconds(models[name], timed, about))
+        for name, path in (("ensemble", ensemble), ("best", best))
+    }
+    if not test.height:
+        return Comparison({}, None, None, costs)
+    truth = encode_target(test, about.target, about.labels)
+    predictions = {name: predict_with(model, test, about.columns) for name, model in models.items()}
+    simple = predict_simply(about, columns, rows["train"], test)
+    scores = {name: score(about, test, given) for name, given in (predictions | simple).items()}
+    metric = objective.metric
+    if metric not in scores["ensemble"] or metric not in scores["best"]:
+        return Comparison(scores, None, None, costs)
+    sign = 1 if objective.direction == "max" else -1
+    own, other = (
+        metric_statistics(about.task, truth, predictions[name], about.positive, about.scale)[metric] for name in models
+    )
+    gain = sign * (scores["ensemble"][metric] - scores["best"][metric])
+    return Comparison(scores, gain, interval(better_by(own, other, objective.direction), len(truth), seed), costs)
+
+
+def _milliseconds(model: Any, rows: pl.DataFrame, about: Description) -> float:
+    predict_with(model, rows, about.columns)
+    taken = []
+    for _ in range(_REPEATS):
+        began = time.perf_counter()
+        predict_with(model, rows, about.columns)
+        taken.append(time.perf_counter() - began)
+    return round(1000 * min(taken) / rows.height, 6)

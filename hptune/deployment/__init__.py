@@ -1,0 +1,1 @@
+"""Models on their way out: pruned, and in the formats of other runtimes, each held against the artifact."""

@@ -1,0 +1,251 @@
+"""How sure a score is: the bootstrap over rows, for single scores and for differences on the same rows.
+
+A draw with replacement is a vector of counts, one a row. Each metric is written for counts, so that all draws are
+scored by a few matrix products; tests hold every one against `compute_metrics` on rows that are really repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hptune.objective import Task
+
+LEVEL = 0.95
+DRAWS = 2000
+# Counts that are held at a time.
+_HELD = 1 << 22
+# Fewer draws on which a metric is defined say nothing about its tails.
+_FEWEST = 200
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
+# From counts (draws, rows) to scores (draws,); NaN where a metric is not defined for the rows drawn.
+Statistic = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a figure lies.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+        level: Share of the draws between them.
+        draws: How many draws there were.
+    """
+
+    low: float
+    high: float
+    level: float
+    draws: int
+
+
+def interval(statistic: Statistic, rows: int, seed: int, draws: int = DRAWS) -> Interval | None:
+    """Return the percentile interval of a figure over rows drawn with replacement.
+
+    Args:
+        statistic: The figure, such as one of `metric_statistics`, or a difference of two as `difference` makes it.
+        rows: How many rows it is over.
+        seed: Of the draws; equal seeds draw equal rows.
+        draws: How often to draw.
+
+    Returns:
+        None where the figure is hardly ever defined, as ROC AUC where a class has one row.
+
+    Reference:
+        Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    values = np.concatenate([statistic(counts) for counts in draw_counts(rows, seed, draws)]) if rows else np.empty(0)
+    return _between(values, draws)
+
+
+def _between(values: Floats, draws: int) -> Interval | None:
+    defined = values[np.isfinite(values)]
+    if len(defined) < min(_FEWEST, draws):
+        return None
+    low, high = np.quantile(defined, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Interval(float(low), float(high), LEVEL, len(defined))
+
+
+def apart(
+    first: Statistic, first_rows: int, second: Statistic, second_rows: int, seed: int, draws: int = DRAWS
+) -> Interval | None:
+    """Return the interval of first minus second where each is over rows of its own, drawn independently."""
+    values = [
+        np.concatenate([statistic(counts) for counts in draw_counts(rows, seed + place, draws)])
+        for place, (statistic, rows) in enumerate(((first, first_rows), (second, second_rows)))
+    ]
+    return _between(values[0] - values[1], draws)
+
+
+def difference(first: Statistic, second: Statistic) -> Statistic:
+    """Return first minus second on the same rows, so that what makes rows hard for both cancels (paired bootstrap)."""
+    return lambda counts: first(counts) - second(counts)
+
+
+def better_by(first: Statistic, second: Statistic, direction: str) -> Statistic:
+    """Return by how much first is better than second, above 0 where it is, whatever the direction of the metric."""
+    return difference(first, second) if direction == "max" else difference(second, first)
+
+
+def is_lost(gain: Interval | None) -> bool:
+    """Tell whether a gain is a loss beyond noise: the whole interval lies below 0."""
+    return gain is not None and gain.high < 0
+
+
+def draw_counts(rows: int, seed: int, draws: int) -> Iterator[Floats]:
+    """Yield how often each row is drawn, (some draws, rows), until there are `draws` in all."""
+    generator = np.random.default_rng(seed)
+    together = max(_HELD // rows, 1)
+    for first in range(0, draws, together):
+        count = min(together, draws - first)
+        places = generator.integers(0, rows, (count, rows)) + np.arange(count)[:, None] * rows
+        yield np.bincount(places.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float64)
+
+
+def metric_statistics(
+    task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float = 1.0
+) -> Mapping[str, Statistic]:
+    """Return every metric of the task as a function of counts; arguments as for `compute_metrics`."""
+    prediction = prediction.astype(np.float64)
+    if task == "regression":
+        return _regression(truth.astype(np.float64), prediction, scale)
+    prediction = prediction / prediction.sum(axis=1, keepdims=True)
+    return _classification(truth, prediction, positive if task == "binary" else None)
+
+
+def _mean(values: Floats) -> Statistic:
+    return lambda counts: (counts @ values) / counts.sum(axis=1)
+
+
+def _regression(truth: Floats, prediction: Floats, scale: float) -> dict[str, Statistic]:
+    error = prediction - truth
+    mse = _mean(error**2)
+
+    def r2(counts: Floats) -> Floats:
+        total = counts.sum(axis=1)
+        # Around the mean of all rows, because squares of values far from 0 cancel.
+        centred = truth - truth.mean()
+        spread = counts @ centred**2 - (counts @ centred) ** 2 / total
+        squares = counts @ error**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            made: Floats = np.where(_is_positive(spread, centred), 1 - squares / spread, (squares == 0).astype(float))
+        return np.where(total > 1, made, np.nan)
+
+    return {
+        "loss": lambda counts: mse(counts) / scale**2,
+        "mse": mse,
+        "rmse": lambda counts: np.sqrt(mse(counts)),
+        "mae": _mean(np.abs(error)),
+        "r2": r2,
+    }
+
+
+def _is_positive(spread: Floats, centred: Floats) -> npt.NDArray[np.bool_]:
+    """Tell a spread from what rounding leaves of none."""
+    largest = float(np.max(np.abs(centred), initial=0.0)) ** 2
+    positive: npt.NDArray[np.bool_] = spread > len(centred) * largest * np.finfo(np.float64).eps
+    return positive
+
+
+def _classification(truth: Ints, prediction: Floats, positive: int | None) -> dict[str, Statistic]:
+    classes = prediction.shape[1]
+    chosen = prediction.argmax(axis=1)
+    is_true = (truth[:, None] == np.arange(classes)).astype(np.float64)
+    is_chosen = (chosen[:, None] == np.arange(classes)).astype(np.float64)
+    is_hit = is_true * is_chosen
+
+    def f1(counts: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+        """Return F1 and support of each class (draws, classes), and which classes are there at all."""
+        support, either = counts @ is_true, counts @ (is_true + is_chosen)
+        return 2 * (counts @ is_hit) / np.where(either > 0, either, 1), support, either > 0
+
+    def balanced_accuracy(counts: Floats) -> Floats:
+        support = counts @ is_true
+        recall = (counts @ is_hit) / np.where(support > 0, support, 1)
+        made: Floats = recall.sum(axis=1) / (support > 0).sum(axis=1)
+        return made
+
+    def f1_macro(counts: Floats) -> Floats:
+        each, _, is_there = f1(counts)
+        made: Floats = (each * is_there).sum(axis=1) / is_there.sum(axis=1)
+        return made
+
+    def f1_weighted(counts: Floats) -> Floats:
+        each, support, _ = f1(counts)
+        made: Floats = (each * support).sum(axis=1) / support.sum(axis=1)
+        return made
+
+    own = prediction[np.arange(len(truth)), truth]
+    smallest = np.finfo(np.float64).eps
+    log_loss = _mean(-np.log(np.clip(own, smallest, 1 - smallest)))
+    squares = ((prediction - is_true) ** 2).sum(axis=1)
+    judged = range(classes) if positive is None else (positive,)
+    made: dict[str, Statistic] = {"accuracy": _mean(is_hit.sum(axis=1)), "balanced_accuracy": balanced_accuracy}
+    if positive is not None:
+        made["f1"] = lambda counts: f1(counts)[0][:, positive]
+    made |= {
+        "f1_macro": f1_macro,
+        "f1_weighted": f1_weighted,
+        "roc_auc": _over_classes([_roc_auc(truth == c, prediction[:, c]) for c in judged], is_true),
+        "average_precision": _over_classes([_average_precision(truth == c, prediction[:, c]) for c in judged], is_true),
+        "log_loss": log_loss,
+        "brier": _mean(squares if positive is None else squares / 2),
+        "loss": log_loss,
+    }
+    return made
+
+
+def _over_classes(statistics: list[Statistic], is_true: Floats) -> Statistic:
+    """Average what is judged for each class; not defined where a class is absent, as in `compute_metrics`."""
+
+    def mean(counts: Floats) -> Floats:
+        whole = (counts @ is_true > 0).all(axis=1)
+        scores = np.full(len(counts), np.nan)
+        if whole.any():
+            scores[whole] = np.mean([statistic(counts[whole]) for statistic in statistics], axis=0)
+        return scores
+
+    return mean
+
+
+def _tied(score: Floats, order: Ints) -> Ints:
+    """Return where each group of equal scores begins, in an order."""
+    return np.flatnonzero(np.append(True, np.diff(score[order]) != 0))
+
+
+def _roc_auc(truth: npt.NDArray[np.bool_], score: Floats) -> Statistic:
+    """Area under the ROC curve: pairs in the right order, ties counting half (Hanley and McNeil, 1982)."""
+    order = np.argsort(score, kind="stable")
+    begins = _tied(score, order)
+
+    def area(counts: Floats) -> Floats:
+        drawn = counts[:, order]
+        hits = np.add.reduceat(drawn * truth[order], begins, axis=1)
+        misses = np.add.reduceat(drawn * ~truth[order], begins, axis=1)
+        below = np.cumsum(misses, axis=1) - misses / 2
+        made: Floats = (hits * below).sum(axis=1) / (hits.sum(axis=1) * misses.sum(axis=1))
+        return made
+
+    return area
+
+
+def _average_precision(truth: npt.NDArray[np.bool_], score: Floats) -> Statistic:
+    """Sum of precision times gained recall over the distinct thresholds."""
+    order = np.argsort(-score, kind="stable")
+    begins = _tied(score, order)
+
+    def precision(counts: Floats) -> Floats:
+        drawn = counts[:, order]
+        hits = np.add.reduceat(drawn * truth[order], begins, axis=1)
+        named = np.cumsum(np.add.reduceat(drawn, begins, axis=1), axis=1)
+        found = np.cumsum(hits, axis=1)
+        made: Floats = (found / np.where(named > 0, named, 1) * hits).sum(axis=1) / found[:, -1]
+        return made
+
+    return precision

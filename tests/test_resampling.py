@@ -1,0 +1,114 @@
+"""Intervals: metrics of counts are those of repeated rows, and intervals cover as often as they say."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hptune.metrics import compute_metrics
+from hptune.objective import Task
+from hptune.resampling import (
+    DRAWS,
+    better_by,
+    difference,
+    draw_counts,
+    interval,
+    is_lost,
+    metric_statistics,
+)
+
+
+def make_rows(task: str, seed: int, rows: int) -> tuple[Any, Any, int | None]:
+    """Make truth and predictions with ties, and the positive class."""
+    generator = np.random.default_rng(seed)
+    if task == "regression":
+        truth = generator.normal(1000, 2, rows).round(1)
+        return truth, truth + generator.normal(0, 1, rows).round(1), None
+    classes = 2 if task == "binary" else 4
+    raw = generator.integers(1, 6, (rows, classes)).astype(np.float32)
+    return generator.integers(0, classes, rows), raw / raw.sum(axis=1, keepdims=True), 1 if task == "binary" else None
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 40))
+def test_a_metric_of_counts_is_that_of_rows_that_are_repeated(task: str, seed: int, rows: int) -> None:
+    truth, prediction, positive = make_rows(task, seed, rows)
+    kind = cast("Task", task)
+    statistics = metric_statistics(kind, truth, prediction, positive, scale=2.0)
+    (counts,) = draw_counts(rows, seed, 3)
+
+    found = {name: statistic(counts) for name, statistic in statistics.items()}
+
+    for draw, times in enumerate(counts.astype(int)):
+        again = np.repeat(np.arange(rows), times)
+        expected = compute_metrics(kind, truth[again], prediction[again], positive, 2.0)
+        for name, scores in found.items():
+            if name in expected:
+                assert scores[draw] == pytest.approx(expected[name], rel=1e-9, abs=1e-9), name
+            else:
+                assert np.isnan(scores[draw]), name
+
+
+def test_every_row_counts_once_in_each_draw_on_average_and_seeds_repeat() -> None:
+    drawn = np.concatenate(list(draw_counts(3000, 7, 3000)))
+
+    assert drawn.shape == (3000, 3000)
+    assert (drawn.sum(axis=1) == 3000).all()
+    assert drawn.mean(axis=0) == pytest.approx(1, abs=0.12)
+    assert (np.concatenate(list(draw_counts(3000, 7, 3000))) == drawn).all()
+    assert (next(draw_counts(3000, 8, 5)) != drawn[:5]).any()
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(3)
+    covered = 0
+    for seed in range(300):
+        truth = (generator.random(200) < 0.8).astype(int)
+        prediction = np.tile([0.4, 0.6], (200, 1))
+        found = interval(metric_statistics("binary", truth, prediction, 1)["accuracy"], 200, seed, 400)
+        assert found is not None
+        covered += found.low <= 0.8 <= found.high
+
+    # 95% of 300 with four standard deviations of the binomial on either side.
+    assert 270 <= covered <= 300
+
+
+def test_a_paired_difference_is_surer_than_two_single_scores() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.normal(0, 1, 300)
+    hard = generator.normal(0, 1, 300)
+    better, worse = truth + hard, truth + 1.1 * hard
+    first, second = (metric_statistics("regression", truth, given, None)["rmse"] for given in (better, worse))
+
+    gain = interval(better_by(first, second, "min"), 300, 1)
+    alone = interval(first, 300, 1)
+
+    assert gain is not None
+    assert alone is not None
+    assert 0 < gain.low < gain.high
+    assert gain.high - gain.low < (alone.high - alone.low) / 4
+    assert not is_lost(gain)
+    assert is_lost(interval(better_by(second, first, "min"), 300, 1))
+
+
+def test_equal_models_are_never_told_apart() -> None:
+    truth, prediction, _ = make_rows("multiclass", 1, 50)
+    scores = metric_statistics("multiclass", truth, prediction, None)["accuracy"]
+
+    found = interval(difference(scores, scores), 50, 1)
+
+    assert found is not None
+    assert (found.low, found.high, found.draws) == (0, 0, DRAWS)
+    assert not is_lost(found)
+
+
+def test_what_is_hardly_ever_defined_has_no_interval() -> None:
+    truth, prediction = np.array([0] * 9), np.tile([0.5, 0.5], (9, 1))
+
+    assert interval(metric_statistics("binary", truth, prediction, 1)["roc_auc"], 9, 1) is None
+    assert interval(metric_statistics("binary", truth[:0], prediction[:0], 1)["accuracy"], 0, 1) is None
