@@ -7,8 +7,9 @@ takes from there, so that a search killed while it copies them goes on copying.
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from hptune.changes import describe_changes, describe_data_changes
 from hptune.errors import RunDamagedError
 from hptune.groundwork import Groundwork
+from hptune.parts import is_beside
 from hptune.run.files import storage_errors, write_file
 from hptune.run.folder import RunFolder
 from hptune.run.journal import Journal, open_journal
@@ -26,6 +28,7 @@ from hptune.spec import load_experiment
 from hptune.spec.experiment import write_yaml
 from hptune.trial import Proposal, StoredFile
 
+_NUMBER = re.compile(r"^trials/\d+")
 # Parts of an experiment that say which trials there are, not what a trial is.
 _CHOOSING = ("model", "training", "strategy", "start_from", "budget")
 
@@ -98,8 +101,15 @@ def complete_adoption(folder: RunFolder, journal: Journal, history: History, gro
         assert values is not None, "only such trials are kept"
         proposal = Proposal(number, values, trial.proposal.seed)
         files = tuple(_copy(source, file, folder, number) for file in trial.files)
+        parts = [
+            part for (owner, _), part in there.parts.items() if owner == before and not is_beside(part.proposal.part)
+        ]
         if number not in history.proposals:
             journal.append("propose", **encode_proposal(proposal))
+        for part in parts:
+            own = replace(part, proposal=proposal.as_part(part.proposal.part), files=_renamed(part.files, number))
+            journal.append("start", trial=number, part=own.proposal.part, attempt=own.attempt, adopted=before)
+            journal.append("end", **encode_trial(own))
         journal.append("start", trial=number, attempt=trial.attempt, adopted=before)
         journal.append("end", **encode_trial(replace(trial, proposal=proposal, files=files)))
     return True
@@ -156,13 +166,19 @@ def _relevant(settings: Mapping[str, Value]) -> dict[str, Value]:
     return relevant
 
 
+def _renamed(files: Iterable[StoredFile], number: int) -> tuple[StoredFile, ...]:
+    """Name files as those of the trial that they now belong to."""
+    return tuple(replace(file, name=_NUMBER.sub(f"trials/{number:04d}", file.name)) for file in files)
+
+
 def _copy(source: RunFolder, file: StoredFile, folder: RunFolder, number: int) -> StoredFile:
     """Copy a recorded file to the folder of the trial that it now belongs to."""
-    path = folder.trial(number) / Path(file.name).name
+    (renamed,) = _renamed([file], number)
+    path = folder.path / renamed.name
     # Weights beyond `output.keep` were deleted; records go on naming them.
     if (source.path / file.name).exists():
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with source.verified(file).open("rb") as stream:
             write_file(path, lambda target: shutil.copyfileobj(stream, target))
-    return replace(file, name=folder.relative(path))
+    return renamed

@@ -6,6 +6,7 @@ Everything here imports TensorFlow and runs in a worker process.
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from hptune.mix import AVERAGE, SMALLEST_PROBABILITY, Mix
 from hptune.run.files import TEMPORARY_SUFFIX, write_file
 from hptune.training.fitting import restore_model
 from hptune.training.job import Job, Member
+from hptune.training.predicting import Predictor, Rows
 
 # Rows given to the model at a time; bounds memory, changes no result beyond rounding.
 _PREDICT_ROWS = 1024
@@ -76,16 +78,19 @@ def _join(
     prepared: dict[str, dict[str, Any]] = {}
     answers = []
     for number, (member, network) in enumerate(zip(members, networks, strict=True), start=1):
-        preparation = Preparation.from_dict(member.preparation)
-        if preparation.way not in prepared:
-            numeric, codes = prepare(preparation, inputs, suffix=f"_{preparation.way}" if prepared else "")
+        # The networks of folds have each learned another preparation.
+        key = json.dumps(member.preparation, sort_keys=True)
+        if key not in prepared:
+            suffix = f"_{len(prepared) + 1}" if prepared else ""
+            numeric, codes = prepare(Preparation.from_dict(member.preparation), inputs, suffix=suffix)
             parts = {"numeric": numeric, "codes": codes}
-            prepared[preparation.way] = {name: tensor for name, tensor in parts.items() if tensor is not None}
+            prepared[key] = {name: tensor for name, tensor in parts.items() if tensor is not None}
         if len(members) > 1:
             network.name = f"member_{number}"
-        answers.append(_in_user_units(network(prepared[preparation.way]), member.job))
+        answers.append(_in_user_units(network(prepared[key]), member.job))
+    answers, shares = _by_model(members, answers)
     is_plain = len(answers) == 1 and mix == AVERAGE
-    together = answers[0] if is_plain else _mix(answers, [member.share for member in members], mix)
+    together = answers[0] if is_plain else _mix(answers, shares, mix)
     return keras.Model(inputs, together, name="hptune")
 
 
@@ -98,6 +103,21 @@ def _mix(answers: Sequence[Any], shares: Sequence[float], mix: Mix) -> Any:
     if mix.offset:
         together = keras.ops.add(together, np.array([mix.offset], np.float32))
     return keras.layers.Activation("softmax")(together) if mix.form == "log_linear" else together
+
+
+def _by_model(members: Sequence[Member], answers: Sequence[Any]) -> tuple[list[Any], list[float]]:
+    """Average the answers of networks that are parts of one trial; return answers and shares of the trials."""
+    by_trial: dict[int, list[Any]] = {}
+    for number, (member, answer) in enumerate(zip(members, answers, strict=True)):
+        by_trial.setdefault(-1 - number if member.trial is None else member.trial, []).append(answer)
+    shares = {
+        (-1 - number if member.trial is None else member.trial): member.share for number, member in enumerate(members)
+    }
+    averaged = [
+        several[0] if len(several) == 1 else keras.layers.Average(name=f"parts_{number}")(several)
+        for number, several in enumerate(by_trial.values(), start=1)
+    ]
+    return averaged, [shares[trial] for trial in by_trial]
 
 
 def _in_user_units(output: Any, job: Job) -> Any:
@@ -147,6 +167,37 @@ def predict_with(model: keras.Model, rows: pl.DataFrame, columns: Sequence[tuple
     return predictions[:, 0] if predictions.shape[1] == 1 else predictions
 
 
+def predict_members(
+    members: Sequence[Member],
+    rows: pl.DataFrame,
+    held_out: Sequence[tuple[Path, npt.NDArray[np.int64]]],
+    mix: Mix = AVERAGE,
+) -> Floats:
+    """Predict rows with trained networks as training did, and mix what they say.
+
+    Args:
+        members: What was trained.
+        rows: Raw rows.
+        held_out: For each member what it predicted in training, and for which of the rows.
+        mix: How what several trials predict becomes one prediction.
+
+    Raises:
+        ArtifactError: If a member does not predict what it predicted in training.
+    """
+    by_trial: dict[int | None, list[Floats]] = {}
+    for member, (stored, places) in zip(members, held_out, strict=True):
+        numeric, codes = Preparation.from_dict(member.preparation).transform(rows)
+        given = {"numeric": numeric, "codes": codes}
+        inputs = {name: tf.constant(array) for name, array in given.items() if array.shape[1]}
+        unknown = np.zeros(rows.height)
+        prepared = Rows(inputs, unknown, None, unknown, None)
+        predicted = Predictor(restore_model(member.job, member.weights), member.job)(prepared)
+        _refuse_difference(predicted[places], np.load(stored, allow_pickle=False), member.weights)
+        by_trial.setdefault(member.trial, []).append(predicted.astype(np.float64))
+    shares = {member.trial: member.share for member in members}
+    return mix([np.mean(several, axis=0) for several in by_trial.values()], [shares[trial] for trial in by_trial])
+
+
 def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:
     """Load an artifact and predict; arguments and result as `predict_with`.
 
@@ -184,8 +235,11 @@ def check_parity(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, st
     Raises:
         ArtifactError: If a prediction differs by more than 1e-5, relative to values above 1.
     """
-    stored = np.load(expected, allow_pickle=False)
-    difference = np.abs(predict_rows(path, rows, columns) - stored) / np.maximum(np.abs(stored), 1)
+    _refuse_difference(predict_rows(path, rows, columns), np.load(expected, allow_pickle=False), path)
+
+
+def _refuse_difference(predicted: Floats, stored: Floats, path: Path) -> None:
+    difference = np.abs(predicted - stored) / np.maximum(np.abs(stored), 1)
     worst = float(difference.max())
     # Written so that NaN fails too.
     if not worst <= PARITY_TOLERANCE:

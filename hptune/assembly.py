@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ import numpy.typing as npt
 import polars as pl
 
 from hptune.description import Description
-from hptune.materials import Materials
+from hptune.materials import Materials, Rows
 from hptune.mix import AVERAGE, Mix
 from hptune.run.files import make_folder, write_file
 from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
 from hptune.training.job import Member
 from hptune.training.workers import WarmProcesses
-from hptune.trial import Trial
+from hptune.trial import Proposal, Trial
 
 MODEL = "model.keras"
 OUTPUT = "output.part"
@@ -36,6 +37,7 @@ def assemble(
     folder: Path,
     processes: WarmProcesses,
     mix: Mix = AVERAGE,
+    threshold: float | None = None,
 ) -> Path:
     """Write `model.keras` into a folder and make sure that it predicts what the search did.
 
@@ -45,19 +47,23 @@ def assemble(
         folder: Where the file is to lie; made where it does not exist.
         processes: Where workers come from.
         mix: How what several members predict becomes one prediction.
+        threshold: Probability from which on a row is taken for the positive class; None for a half.
 
     Raises:
         ArtifactError: If the artifact predicts anything else.
         RunDamagedError: If weights or predictions are not what was recorded.
     """
-    run = materials.folder
     make_folder(folder)
-    parts = [_member(materials, trial, share) for trial, share in members]
+    parts = [member for trial, share in members for member in _members(materials, trial, share)]
     model, output = folder / MODEL, folder / OUTPUT
-    processes.call(_build, parts, model, materials.about, mix, output=output)
-    with _expected(run, members, mix, folder / _EXPECTED) as expected:
+    processes.call(_build, parts, model, replace(materials.about, threshold=threshold), mix, output=output)
+    rows = materials.rows(materials.split.validation)
+    with _expected(materials, members, mix, folder / _EXPECTED) as expected:
+        if any(_is_of_folds(materials, trial) for trial, _ in members):
+            # No two of them have predicted the same rows yet.
+            held_out = [stored for trial, _ in members for stored in _held_out(materials, trial)]
+            processes.call(_predict, parts, rows, held_out, mix, expected, output=output)
         # Another process, so that nothing but the file can carry the networks over.
-        rows = materials.rows(materials.split.validation)
         processes.call(_check, model, rows, materials.about.columns, expected, output=output)
     return model
 
@@ -72,21 +78,49 @@ def stored_predictions(run: RunFolder, trial: Trial) -> Floats:
     return predictions
 
 
-def _member(materials: Materials, trial: Trial, share: float) -> Member:
-    job = materials.job(trial.proposal)
-    preparation = materials.preparations[job.settings["data.preparation.numeric"]]
-    return Member(job, materials.folder.verified(trial.file(WEIGHTS)), preparation.to_dict(), share)
+def _members(materials: Materials, trial: Trial, share: float) -> list[Member]:
+    """Return the networks of a trial: one, or one for each of its parts, which are averaged."""
+    made = []
+    for proposal, file in zip(_proposals(materials, trial), trial.files_named(WEIGHTS), strict=True):
+        preparation = materials.preparation_of(proposal)
+        weights = materials.folder.verified(file)
+        made.append(Member(materials.job(proposal), weights, preparation.to_dict(), share, trial.number))
+    return made
+
+
+def _proposals(materials: Materials, trial: Trial) -> list[Proposal]:
+    """Return what the networks of a trial were trained from, in the order of their files."""
+    if trial.n == 1:
+        return [trial.proposal]
+    return [trial.proposal.as_part(part) for part in materials.ground.part_names]
+
+
+def _is_of_folds(materials: Materials, trial: Trial) -> bool:
+    return trial.n > 1 and bool(materials.folds)
+
+
+def _held_out(materials: Materials, trial: Trial) -> list[tuple[Path, Rows]]:
+    """Return what each network of a trial has predicted, and for which of the validation rows."""
+    # What the parts predicted together stands before them.
+    files = trial.files_named(PREDICTIONS)[-trial.n :]
+    return [
+        (materials.folder.verified(file), materials.held_out(proposal.part))
+        for file, proposal in zip(files, _proposals(materials, trial), strict=True)
+    ]
 
 
 @contextmanager
-def _expected(run: RunFolder, members: Sequence[tuple[Trial, float]], mix: Mix, scratch: Path) -> Iterator[Path]:
-    """Give the file that holds what the members predicted together."""
-    if len(members) == 1 and mix == AVERAGE:
+def _expected(materials: Materials, members: Sequence[tuple[Trial, float]], mix: Mix, scratch: Path) -> Iterator[Path]:
+    """Give the file that holds what the members predicted together, or is going to where they are of folds."""
+    run = materials.folder
+    is_of_folds = any(_is_of_folds(materials, trial) for trial, _ in members)
+    if len(members) == 1 and mix == AVERAGE and not is_of_folds:
         yield run.verified(members[0][0].file(PREDICTIONS))
         return
-    predictions = [stored_predictions(run, trial) for trial, _ in members]
-    mixed = mix(predictions, [share for _, share in members])
-    write_file(scratch, lambda stream: np.save(stream, mixed))
+    if not is_of_folds:
+        predictions = [stored_predictions(run, trial) for trial, _ in members]
+        mixed = mix(predictions, [share for _, share in members])
+        write_file(scratch, lambda stream: np.save(stream, mixed))
     try:
         yield scratch
     finally:
@@ -97,6 +131,15 @@ def _build(parts: Sequence[Member], path: Path, about: Description, mix: Mix) ->
     from hptune.artifact import build_artifact
 
     build_artifact(parts, path, about, mix)
+
+
+def _predict(
+    parts: Sequence[Member], rows: pl.DataFrame, held_out: Sequence[tuple[Path, Rows]], mix: Mix, expected: Path
+) -> None:
+    from hptune.artifact import predict_members
+
+    predicted = predict_members(parts, rows, held_out, mix)
+    write_file(expected, lambda stream: np.save(stream, predicted))
 
 
 def _check(path: Path, rows: pl.DataFrame, columns: tuple[tuple[str, str], ...], expected: Path) -> None:

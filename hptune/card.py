@@ -15,10 +15,7 @@ from hptune.environment import describe_versions
 from hptune.facts import gather_facts
 from hptune.materials import Materials
 from hptune.reporting.markdown import escape_markdown, markdown_table
-from hptune.reporting.words import describe_ensemble, format_number, printable, verdict_rows
-from hptune.resampling import interval, metric_statistics
-from hptune.testrows import TEST_ROWS, load_test_rows
-from hptune.trial import derive_seed
+from hptune.reporting.words import describe_certainty, describe_ensemble, format_number, printable, verdict_rows
 
 MODEL_CARD = "model_card.md"
 # A card is read by people; the experiment and `hptune check` list all.
@@ -132,16 +129,15 @@ def _metrics(materials: Materials, metrics: Mapping[str, Any]) -> Iterator[str]:
     yield from markdown_table(("metric", *rows[0][1]), [(name, *scores.values()) for name, scores in rows])
     yield ""
     metric = materials.ground.objective.metric
-    path = materials.folder.best / TEST_ROWS
-    if path.is_file():
-        about, kept = materials.about, load_test_rows(path)
-        statistics = metric_statistics(about.task, kept.truth, kept.prediction, about.positive, about.scale)
-        found = interval(statistics[metric], len(kept.truth), derive_seed("card", kept.sha256))
-        if found is not None:
-            yield _line(
-                f"Test {metric}: {found.level:.0%} interval {format_number(found.low)} to {format_number(found.high)}, "
-                f"by the bootstrap over {len(kept.truth)} test rows."
-            )
+    intervals = metrics.get("intervals")
+    if intervals and metric in intervals["scores"]["test"]:
+        low, high = intervals["scores"]["test"][metric]
+        rows_of_test = metrics["rows"]["test"]
+        yield _line(
+            f"Test {metric}: {intervals['level']:.0%} interval {format_number(low)} to {format_number(high)}, "
+            f"by the bootstrap over {rows_of_test} test rows."
+        )
+    yield from (_line(sentence) for sentence in describe_certainty(metrics))
     yield "The validation scores are those of the best of many trials, and flatter."
 
 

@@ -115,11 +115,11 @@ def _best_model(folder: RunFolder, history: History) -> Path:
 
 def _choose(materials: Materials, candidates: list[Trial], wish: Wish) -> Ensemble:
     about, objective = materials.about, materials.ground.objective
-    truth = _truth(materials)
+    truth, weights = _truth(materials), materials.yardstick(materials.split.validation).weights
 
     def score(predicted: Any) -> float:
         with_ranks = objective.metric in RANKED
-        given = (about.task, truth, predicted, about.positive, about.scale)
+        given = (about.task, truth, predicted, about.positive, about.scale, weights)
         return compute_metrics(*given, with_ranks=with_ranks)[objective.metric]
 
     predictions = [stored_predictions(materials.folder, trial) for trial in candidates]
@@ -127,7 +127,7 @@ def _choose(materials: Materials, candidates: list[Trial], wish: Wish) -> Ensemb
     ensemble = choose(wish.method, Library(predictions, truth, score, objective), Wanted(wish.size, wish.bags, seed))
     # As the scores that it stands beside: scikit-learn's own figure.
     together = ensemble.predict(predictions)
-    reported = reported_metric(objective.metric, about.task, truth, together, about.positive, about.scale)
+    reported = reported_metric(objective.metric, about.task, truth, together, about.positive, about.scale, weights)
     return replace(ensemble, score=reported)
 
 

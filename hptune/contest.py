@@ -92,7 +92,7 @@ def compare(
     truth = encode_target(test, about.target, about.labels)
     predictions = {name: predict_with(model, test, about.columns) for name, model in models.items()}
     simple = predict_simply(about, columns, rows["train"], test)
-    scores = {name: score(about, truth, given) for name, given in (predictions | simple).items()}
+    scores = {name: score(about, test, given) for name, given in (predictions | simple).items()}
     metric = objective.metric
     if metric not in scores["ensemble"] or metric not in scores["best"]:
         return Comparison(scores, None, None, costs)

@@ -35,6 +35,8 @@ class Description:
         vocabularies: Categories known from the training rows, by column.
         missing: Texts that mean missing.
         id: Column that is copied beside the predictions.
+        weight: Column that says how much a row counts in metrics.
+        threshold: Probability from which on a row is taken for the positive class; None for a half.
     """
 
     task: Task
@@ -46,6 +48,8 @@ class Description:
     vocabularies: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...]
     id: str | None
+    weight: str | None = None
+    threshold: float | None = None
 
     def to_json(self) -> str:
         """Return the text of the archive's entry."""
@@ -75,6 +79,9 @@ def read_description(path: Path) -> Description:
             vocabularies={column: tuple(words) for column, words in fields["vocabularies"].items()},
             missing=tuple(fields["missing"]),
             id=fields["id"],
+            # Older artifacts know neither.
+            weight=fields.get("weight"),
+            threshold=fields.get("threshold"),
         )
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file; name a run or its best/model.keras") from None

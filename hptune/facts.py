@@ -32,7 +32,8 @@ def gather_facts(ground: Groundwork) -> dict[str, Any]:
             "target": dataset.target,
             "labels": list(dataset.labels),
             "positive": dataset.labels[dataset.positive] if dataset.positive is not None else None,
-            "rows": part_sizes(dataset, experiment.data.split),
+            "rows": _count_rows(ground),
+            "roles": _roles(ground),
             "columns": [
                 {
                     "name": column.name,
@@ -57,6 +58,27 @@ def gather_facts(ground: Groundwork) -> dict[str, Any]:
     }
 
 
+def _count_rows(ground: Groundwork) -> dict[str, int]:
+    sizes = part_sizes(ground.dataset, ground.experiment.data.split)
+    if ground.experiment.evaluation.folds is None:
+        return sizes
+    return {"train and validation": sizes["train"] + sizes["validation"], "test": sizes["test"]}
+
+
+def _describe_parts(ground: Groundwork) -> str:
+    evaluation = ground.experiment.evaluation
+    words = [f"with {evaluation.repeats} seeds"] if evaluation.repeats > 1 else []
+    words += [f"on {evaluation.folds} folds"] if evaluation.folds is not None else []
+    return f", each {' '.join(words)}" if words else ""
+
+
+def _roles(ground: Groundwork) -> dict[str, str]:
+    """Name the columns that say something of a row and are never learned from."""
+    columns = ground.experiment.data.columns
+    named = {role: getattr(columns, role) for role in ("id", "weight", "group", "time")}
+    return {role: name for role, name in named.items() if name is not None}
+
+
 def describe_plan(ground: Groundwork) -> str:
     """Say what will run, and what ends it."""
     strategy, budget = ground.experiment.strategy, ground.experiment.budget
@@ -70,6 +92,7 @@ def describe_plan(ground: Groundwork) -> str:
         trials = "as many trials as fit"
     if ground.planned_epochs is not None:
         trials += f" and at most {ground.planned_epochs} epochs"
+    trials += _describe_parts(ground)
     ends = [
         f"{words} {value}"
         for words, value in (

@@ -16,14 +16,16 @@ from typing import Any
 from hptune.data.table import Dataset, read_dataset
 from hptune.errors import ExperimentError
 from hptune.objective import CLASSIFICATION, METRICS, Objective, metrics_of
+from hptune.parts import WHOLE, name_parts
 from hptune.schedule import Bracket, plan_brackets, smallest_bracket
 from hptune.space import SearchSpace, grid_values
 from hptune.spec import Experiment, LoadedExperiment, load_experiment
 from hptune.spec.search import GridSpec, HyperbandSpec
 from hptune.spec.starts import starting_configurations
 
-# Neither changes a trial: a run may be renamed, kept elsewhere or given more trials.
-_NOT_IDENTITY = ("name", "output", "budget")
+# None changes a trial: a run may be renamed, kept elsewhere, given more trials or confirmed.
+_NOT_IDENTITY = ("name", "output", "budget", "evaluation")
+_NEW_COLUMNS = ("weight", "group", "time")
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,22 @@ class Groundwork:
         """The part of the experiment that results depend on."""
         canonical = self.experiment.canonical()
         identity = {key: value for key, value in canonical.items() if key not in _NOT_IDENTITY}
+        # Runs of older versions know no such columns.
+        columns = identity["data"]["columns"]
+        identity["data"]["columns"] = {key: value for key, value in columns.items() if value or key not in _NEW_COLUMNS}
+        # What follows a search changes none of its trials, so that a run may be confirmed later.
+        judging = {"folds": self.experiment.evaluation.folds, "repeats": self.experiment.evaluation.repeats}
+        if self.part_names != (WHOLE,):
+            identity["evaluation"] = judging
         if self.brackets:
             # Which brackets there are depends on how many configurations they may try.
             identity["budget"] = {"max_trials": canonical["budget"]["max_trials"]}
         return identity
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The parts in which every configuration is trained; one without a name where there are none."""
+        return name_parts(self.experiment.evaluation.folds, self.experiment.evaluation.repeats)
 
     @property
     def identity_sha256(self) -> str:
@@ -123,7 +137,7 @@ class Groundwork:
     def planned_epochs(self) -> int | None:
         """How many epochs the search comes to where no trial stops early; None where no schedule says."""
         if self.brackets:
-            return sum(bracket.epochs for bracket in self.brackets)
+            return sum(bracket.epochs for bracket in self.brackets) * len(self.part_names)
         return None
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,15 +17,38 @@ from hptune.objective import Objective
 from hptune.trial import Trial
 
 FIXED_COLUMNS = ("rank", "trial", "status", "score", "std_error", "n", "best_epoch", "epochs", "weights", "engine")
+# Where candidates were trained again.
+CONFIRMED_COLUMNS = ("confirmed", "confirmed_error", "confirmed_n")
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What a candidate reached with fresh seeds.
+
+    Attributes:
+        score: The mean over seeds; None where a training came to nothing.
+        std_error: Of the mean.
+        n: How many seeds.
+    """
+
+    score: float | None
+    std_error: float | None
+    n: int
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Trials in the order of their rank, with the dimensions that vary."""
+    """Trials in the order of their rank, with the dimensions that vary, and what candidates reached when confirmed."""
 
     objective: Objective
     trials: tuple[Trial, ...]
     dimensions: tuple[str, ...]
+    confirmed: Mapping[int, Confirmed] = field(default_factory=dict)
+
+    @property
+    def fixed_columns(self) -> tuple[str, ...]:
+        """The columns before the dimensions."""
+        return FIXED_COLUMNS + (CONFIRMED_COLUMNS if self.confirmed else ())
 
     @cached_property
     def scored(self) -> tuple[Trial, ...]:
@@ -43,13 +66,16 @@ class Leaderboard:
                 "status": trial.outcome.value,
                 "score": trial.score,
                 # One training, one validation set: no spread to report.
-                "std_error": None,
-                "n": 1 if has_score else None,
+                "std_error": trial.std_error,
+                "n": trial.n if has_score else None,
                 "best_epoch": trial.best_epoch,
                 "epochs": trial.epochs,
                 "weights": trial.weights,
                 "engine": trial.engine or None,
             }
+            if self.confirmed:
+                found = self.confirmed.get(trial.number, Confirmed(None, None, 0))
+                row |= {"confirmed": found.score, "confirmed_error": found.std_error, "confirmed_n": found.n or None}
             values = trial.proposal.values
             # A chosen null is a value; only an inactive dimension is missing.
             row.update({name: "null" if values.get(name, "") is None else values.get(name) for name in self.dimensions})
@@ -58,14 +84,14 @@ class Leaderboard:
 
     def to_csv(self) -> str:
         """Write the rows as CSV: full precision, missing is empty."""
-        columns = [*FIXED_COLUMNS, *self.dimensions]
+        columns = [*self.fixed_columns, *self.dimensions]
         return table_to_csv(columns, ([row[column] for column in columns] for row in self.rows()))
 
     def to_json(self) -> str:
         """Write the rows as JSON; a dimension without a value is absent, one whose value is null is null."""
         entries = []
         for row, trial in zip(self.rows(), self.trials, strict=True):
-            fixed = {column: row[column] for column in FIXED_COLUMNS}
+            fixed = {column: row[column] for column in self.fixed_columns}
             entries.append({**fixed, "values": dict(trial.proposal.values)})
         document = {
             "schema": 1,
@@ -75,7 +101,12 @@ class Leaderboard:
         return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def rank(trials: Iterable[Trial], objective: Objective, dimensions: Sequence[str]) -> Leaderboard:
+def rank(
+    trials: Iterable[Trial],
+    objective: Objective,
+    dimensions: Sequence[str],
+    confirmed: Mapping[int, Confirmed] | None = None,
+) -> Leaderboard:
     """Order trials by score, then by number."""
 
     def key(trial: Trial) -> tuple[bool, float, int]:
@@ -83,7 +114,7 @@ def rank(trials: Iterable[Trial], objective: Objective, dimensions: Sequence[str
             return False, objective.sort_key(trial.score), trial.number
         return True, 0.0, trial.number
 
-    return Leaderboard(objective, tuple(sorted(trials, key=key)), tuple(dimensions))
+    return Leaderboard(objective, tuple(sorted(trials, key=key)), tuple(dimensions), confirmed or {})
 
 
 def table_to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -1,9 +1,13 @@
-"""What trials are made from: rows split once, arrays prepared once per preparation and mapped by every worker."""
+"""What trials are made from: rows split once, arrays prepared once per preparation and mapped by every worker.
+
+A fold has rows of its own, and so does the last training of the winner on all rows that do not test; each such *place*
+has its own preparation and arrays. The place of everything else has no name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,18 +16,31 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from hptune.bootstrap import Guess, Yardstick
 from hptune.data.arrays import write_arrays
+from hptune.data.folds import fold_rows
 from hptune.data.preparation import Preparation, TargetScale, fit_preparation, fit_target_scale
 from hptune.data.split import Split, split_rows
 from hptune.data.table import encode_target
 from hptune.description import Description
 from hptune.groundwork import Groundwork
-from hptune.run.folder import STATE, RunFolder
+from hptune.parts import REFIT, fold_of
+from hptune.run.files import describe_file, make_folder, write_file
+from hptune.run.folder import PREDICTIONS, STATE, RunFolder
 from hptune.training.capacity import Extent, choose_capacity
 from hptune.training.dials import dials_in_use, structure_of, trace_of
 from hptune.training.dispatching import Kind
 from hptune.training.job import Job
-from hptune.trial import Proposal, Trial
+from hptune.trial import Proposal, StoredFile, Trial
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating[Any]]
+
+
+def place_of(part: str) -> str:
+    """Name the rows that a part is trained on."""
+    fold = fold_of(part)
+    return part if part == REFIT else "" if fold is None else f"fold-{fold}"
 
 
 @dataclass(frozen=True)
@@ -39,38 +56,83 @@ class Materials:
     folder: RunFolder
 
     @cached_property
+    def folds(self) -> tuple[Split, ...]:
+        """The parts of each fold; empty where there are no folds."""
+        folds = self.ground.experiment.evaluation.folds
+        return () if folds is None else fold_rows(self.ground.dataset, self.ground.experiment.data.split, folds)
+
+    @cached_property
     def split(self) -> Split:
-        """Which rows train, validate and test."""
-        return split_rows(self.ground.dataset, self.ground.experiment.data.split)
+        """Which rows train, validate and test; with folds, all rows that train or validate in any of them."""
+        if not self.folds:
+            return split_rows(self.ground.dataset, self.ground.experiment.data.split)
+        train = _joined(rows for fold in self.folds for rows in (fold.train, fold.validation))
+        return Split(train, _joined(fold.validation for fold in self.folds), self.folds[0].test)
+
+    def split_of(self, place: str) -> Split:
+        """Return the parts of a place."""
+        fold = fold_of(place)
+        if fold is not None:
+            return self.folds[fold - 1]
+        if place == REFIT:
+            return Split(_joined((self.split.train, self.split.validation)), self.split.validation, self.split.test)
+        return self.split
 
     @cached_property
-    def preparations(self) -> Mapping[str, Preparation]:
-        """By the way in which numbers are prepared; fitted on training rows only."""
-        dataset = self.ground.dataset
-        train = dataset.frame[self.split.train]
-        return {way: fit_preparation(train, dataset.columns, way) for way in self.ground.numeric_preparations}
+    def _preparations(self) -> dict[tuple[str, str], Preparation]:
+        return {}
+
+    def preparation(self, place: str, way: str) -> Preparation:
+        """Return what was learned from the training rows of a place.
+
+        Args:
+            place: As `place_of` names it.
+            way: In which numbers are prepared.
+        """
+        known = self._preparations
+        if (place, way) not in known:
+            dataset = self.ground.dataset
+            known[place, way] = fit_preparation(dataset.frame[self.split_of(place).train], dataset.columns, way)
+        return known[place, way]
+
+    def preparation_of(self, proposal: Proposal) -> Preparation:
+        """Return the preparation of what a proposal trains on."""
+        settings = self.ground.space.resolve(proposal.values)
+        return self.preparation(place_of(proposal.part), settings["data.preparation.numeric"])
 
     @cached_property
-    def target_scale(self) -> TargetScale | None:
-        """Mean and scale of a regression target on training rows."""
-        dataset = self.ground.dataset
+    def _target_scales(self) -> dict[str, TargetScale]:
+        return {}
+
+    def target_scale(self, place: str = "") -> TargetScale | None:
+        """Return mean and scale of a regression target on the training rows of a place."""
+        dataset, known = self.ground.dataset, self._target_scales
         if dataset.task != "regression":
             return None
-        return fit_target_scale(dataset.frame[self.split.train], dataset.target)
+        if place not in known:
+            known[place] = fit_target_scale(dataset.frame[self.split_of(place).train], dataset.target)
+        return known[place]
 
-    def write_arrays(self) -> None:
-        """Prepare training and validation rows in every way that the search may ask for."""
-        dataset = self.ground.dataset
-        for way, preparation in self.preparations.items():
-            arrays: dict[str, npt.NDArray[Any]] = {}
-            for part, rows in (("train", self.split.train), ("validation", self.split.validation)):
-                frame = dataset.frame[rows]
-                numeric, codes = preparation.transform(frame)
-                truth = encode_target(frame, dataset.target, dataset.labels)
-                target = truth if self.target_scale is None else self.target_scale.standardize(truth)
-                arrays |= {f"{part}.numeric": numeric, f"{part}.codes": codes}
-                arrays |= {f"{part}.target": target, f"{part}.truth": truth}
-            write_arrays(self._arrays(way), arrays)
+    def write_arrays(self, parts: Iterable[str]) -> None:
+        """Prepare training and validation rows of parts in every way that the search may ask for."""
+        for place in dict.fromkeys(map(place_of, parts)):
+            for way in self.ground.numeric_preparations:
+                self._write_arrays(place, way)
+
+    def _write_arrays(self, place: str, way: str) -> None:
+        dataset, split, scale = self.ground.dataset, self.split_of(place), self.target_scale(place)
+        preparation = self.preparation(place, way)
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for part, rows in (("train", split.train), ("validation", split.validation)):
+            frame = dataset.frame[rows]
+            numeric, codes = preparation.transform(frame)
+            truth = encode_target(frame, dataset.target, dataset.labels)
+            target = truth if scale is None else scale.standardize(truth)
+            arrays |= {f"{part}.numeric": numeric, f"{part}.codes": codes}
+            arrays |= {f"{part}.target": target, f"{part}.truth": truth}
+            if dataset.roles.weights is not None:
+                arrays[f"{part}.weight"] = dataset.roles.weights[rows]
+        write_arrays(self._arrays(place, way), arrays)
 
     @cached_property
     def dials(self) -> frozenset[str]:
@@ -78,28 +140,30 @@ class Materials:
         return dials_in_use(self.ground.possible_values)
 
     def kind(self, proposal: Proposal, memory_bytes: int) -> Kind:
-        """Say with which others a trial may be trained, and how many of them at a time.
+        """Say with which others a trial or part may be trained, and how many of them at a time.
 
         Args:
             proposal: What is to be trained.
             memory_bytes: That a worker may use.
         """
         settings = self.ground.space.resolve(proposal.values)
-        structure = structure_of(settings)
+        place = place_of(proposal.part)
+        # Slots side by side read the same rows.
+        structure = f"{place} {structure_of(settings)}"
         if settings["training.engine"] == "keras":
             return Kind(structure, structure, capacity=1)
-        preparation = self.preparations[settings["data.preparation.numeric"]]
+        preparation, split = self.preparation_of(proposal), self.split_of(place)
         inputs = preparation.numeric_width + sum(preparation.vocabulary_sizes)
         extent = Extent(
             inputs,
             outputs=max(len(self.ground.dataset.labels), 1),
-            trained=len(self.split.train),
-            scored=len(self.split.validation),
+            trained=len(split.train),
+            scored=len(split.validation),
         )
         return Kind(structure, trace_of(settings), choose_capacity(settings, extent, memory_bytes))
 
     def job(self, proposal: Proposal, paused: Trial | None = None) -> Job:
-        """Say how a proposal is to be trained.
+        """Say how a trial or part is to be trained.
 
         Args:
             proposal: What to train.
@@ -108,15 +172,17 @@ class Materials:
         Raises:
             RunDamagedError: If the state that it goes on from is not what was recorded.
         """
-        dataset = self.ground.dataset
+        dataset, part = self.ground.dataset, proposal.part
         settings = self.ground.space.resolve(proposal.values)
-        preparation = self.preparations[settings["data.preparation.numeric"]]
-        scale = self.target_scale
-        folder = self.folder.trial(proposal.trial, 1 if paused is None else paused.epochs + 1)
+        preparation, scale = self.preparation_of(proposal), self.target_scale(place_of(part))
+        folder = self.folder.trial(proposal.trial, 1 if paused is None else paused.epochs + 1, part)
+        if part == REFIT:
+            # Nothing is left to stop by; it ends where the proposal says.
+            settings |= {"training.early_stopping": None}
         return Job(
             settings=settings,
             seed=proposal.seed,
-            arrays=self._arrays(settings["data.preparation.numeric"]),
+            arrays=self._arrays(place_of(part), settings["data.preparation.numeric"]),
             numeric_width=preparation.numeric_width,
             vocabulary_sizes=preparation.vocabulary_sizes,
             task=dataset.task,
@@ -129,27 +195,110 @@ class Materials:
             until=proposal.until,
             state=None if paused is None else self.folder.verified(paused.file(STATE)),
             dials=self.dials,
+            keeps_last=part == REFIT,
         )
+
+    def join_predictions(self, whole: Trial, parts: Sequence[Trial], before: Trial | None) -> Trial:
+        """Add to a trial what its parts predicted together: for every validation row, each by those that held it out.
+
+        Args:
+            whole: The trial.
+            parts: Of it.
+            before: Its last pause, whose files are not touched.
+        """
+        if whole.score is None or len(parts) == 1:
+            return whole
+        joined = self.predictions_of(parts)
+        folder = self.folder.trial(whole.number, 1 if before is None else before.epochs + 1)
+        make_folder(folder)
+        write_file(folder / PREDICTIONS, lambda stream: np.save(stream, joined))
+        file = describe_file(folder / PREDICTIONS, self.folder.relative(folder / PREDICTIONS))
+        return _with_file(whole, file)
+
+    def predictions_of(self, parts: Sequence[Trial]) -> Floats:
+        """Read what parts predicted, averaged where several predict a row; all validation rows must be covered.
+
+        Raises:
+            RunDamagedError: If a file is not what was recorded.
+        """
+        guesses = [self.guess(part) for part in parts]
+        count = np.zeros(len(self.split.validation))
+        total = np.zeros((len(count), *guesses[0].values.shape[1:]))
+        for guess in guesses:
+            total[guess.rows] += guess.values
+            count[guess.rows] += 1
+        mean: Floats = (total / count.reshape(-1, *[1] * (total.ndim - 1))).astype(np.float32)
+        return mean
+
+    def guess(self, part: Trial) -> Guess:
+        """Read what a part predicted.
+
+        Raises:
+            RunDamagedError: If the file is not what was recorded.
+        """
+        return Guess(self._load(part.file(PREDICTIONS)), self.held_out(part.proposal.part))
+
+    def guesses(self, trial: Trial) -> list[Guess]:
+        """Read what a trial of the search predicted for validation rows, training by training; as `guess`."""
+        if trial.n == 1:
+            return [Guess(self._load(trial.file(PREDICTIONS)))]
+        files = trial.files_named(PREDICTIONS)[-trial.n :]
+        parts = self.ground.part_names
+        return [Guess(self._load(file), self.held_out(part)) for file, part in zip(files, parts, strict=True)]
+
+    def _load(self, file: StoredFile) -> Floats:
+        values: Floats = np.load(self.folder.verified(file), allow_pickle=False)
+        return values
+
+    def held_out(self, part: str) -> Rows:
+        """Return which of the validation rows a part predicts, by their places among them."""
+        return np.searchsorted(self.split.validation, self.split_of(place_of(part)).validation)
 
     @cached_property
     def about(self) -> Description:
         """What every artifact of this search tells about itself."""
         dataset = self.ground.dataset
+        scale = self.target_scale()
+        way = self.ground.numeric_preparations[0]
+        place = REFIT if self.ground.experiment.evaluation.refit else ""
         return Description(
             task=dataset.task,
             target=dataset.target,
             labels=dataset.labels,
             positive=dataset.positive,
-            scale=1.0 if self.target_scale is None else self.target_scale.scale,
+            scale=1.0 if scale is None else scale.scale,
             columns=tuple((column.name, column.kind) for column in dataset.columns),
-            vocabularies=next(iter(self.preparations.values())).vocabularies,
+            vocabularies=self.preparation(place, way).vocabularies,
             missing=tuple(self.ground.experiment.data.missing),
             id=dataset.id,
+            weight=dataset.weight,
         )
 
-    def rows(self, part: npt.NDArray[np.int64]) -> pl.DataFrame:
+    def yardstick(self, rows: Rows) -> Yardstick:
+        """Return what predictions of rows are held against."""
+        dataset, roles, scale = self.ground.dataset, self.ground.dataset.roles, self.target_scale()
+        return Yardstick(
+            dataset.task,
+            encode_target(dataset.frame[rows], dataset.target, dataset.labels),
+            dataset.positive,
+            1.0 if scale is None else scale.scale,
+            len(dataset.labels),
+            None if roles.weights is None else roles.weights[rows],
+            None if roles.groups is None else roles.groups[rows],
+        )
+
+    def rows(self, part: Rows) -> pl.DataFrame:
         """Return raw rows of the table, with the target."""
         return self.ground.dataset.frame[part]
 
-    def _arrays(self, way: str) -> Path:
-        return self.folder.arrays / way
+    def _arrays(self, place: str, way: str) -> Path:
+        return self.folder.arrays / (f"{place}-{way}" if place else way)
+
+
+def _joined(several: Iterable[Rows]) -> Rows:
+    return np.unique(np.concatenate(list(several)))
+
+
+def _with_file(trial: Trial, file: StoredFile) -> Trial:
+    """Put the file of the whole trial before those of its parts."""
+    return replace(trial, files=(file, *trial.files))

@@ -25,12 +25,19 @@ Figure = Callable[[], float]
 
 # Metrics that need the rows in order take longer than all the others together.
 RANKED = ("roc_auc", "average_precision")
+# Metrics of decisions, which a threshold changes.
+DECIDED = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "f1_weighted")
 # What is given has been found finite, and scikit-learn's checks take longer than its figures.
 _trusting_numbers = partial(config_context, assume_finite=True, skip_parameter_validation=True)
 
 
 def reported_metrics(
-    task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float = 1.0
+    task: Task,
+    truth: npt.NDArray[Any],
+    prediction: Floats,
+    positive: int | None,
+    scale: float = 1.0,
+    weights: Floats | None = None,
 ) -> dict[str, float]:
     """Compute every metric of the task with scikit-learn.
 
@@ -40,67 +47,101 @@ def reported_metrics(
         prediction: Probabilities (rows, classes), or values (rows,).
         positive: Index of the positive class of a binary task.
         scale: Standard deviation by which a regression target is divided in training; `loss` is in those units.
+        weights: How much each row counts, (rows,); None where all count the same.
 
     Returns:
         Metrics by name, in the order of the catalogue. A metric that is not defined for these rows, such as ROC AUC
         where a class is absent, is left out.
     """
-    figures = _by_sklearn(task, truth, prediction.astype(np.float64), positive, scale)
+    truth, prediction, weights = _counted(truth, prediction, weights)
+    figures = _by_sklearn(task, truth, prediction, positive, scale, weights)
     with _trusting_numbers():
         return {name: float(figure()) for name, figure in figures.items()}
 
 
 def reported_metric(
-    name: str, task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float = 1.0
+    name: str,
+    task: Task,
+    truth: npt.NDArray[Any],
+    prediction: Floats,
+    positive: int | None,
+    scale: float = 1.0,
+    weights: Floats | None = None,
 ) -> float:
     """Compute one metric with scikit-learn; the others would take many times as long."""
+    truth, prediction, weights = _counted(truth, prediction, weights)
     with _trusting_numbers():
-        return float(_by_sklearn(task, truth, prediction.astype(np.float64), positive, scale)[name]())
+        return float(_by_sklearn(task, truth, prediction, positive, scale, weights)[name]())
+
+
+def _counted(
+    truth: npt.NDArray[Any], prediction: Floats, weights: Floats | None
+) -> tuple[npt.NDArray[Any], Floats, Floats | None]:
+    """Leave out rows without weight, which would make a class present that counts nothing; in double precision."""
+    prediction = prediction.astype(np.float64)
+    if weights is None or (weights > 0).all():
+        return truth, prediction, weights
+    counted = weights > 0
+    return truth[counted], prediction[counted], weights[counted]
 
 
 def _by_sklearn(
-    task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float
+    task: Task,
+    truth: npt.NDArray[Any],
+    prediction: Floats,
+    positive: int | None,
+    scale: float,
+    weights: Floats | None,
 ) -> dict[str, Figure]:
     if task == "regression":
-        return _regression_by_sklearn(truth, prediction, scale)
-    return _classification_by_sklearn(truth, _normalized(prediction), positive if task == "binary" else None)
+        return _regression_by_sklearn(truth, prediction, scale, weights)
+    return _classification_by_sklearn(truth, _normalized(prediction), positive if task == "binary" else None, weights)
 
 
-def _regression_by_sklearn(truth: Floats, prediction: Floats, scale: float) -> dict[str, Figure]:
+def _regression_by_sklearn(
+    truth: Floats, prediction: Floats, scale: float, weights: Floats | None
+) -> dict[str, Figure]:
+    given = {"y_true": truth, "y_pred": prediction, "sample_weight": weights}
     figures: dict[str, Figure] = {
-        "loss": lambda: float(sk.mean_squared_error(truth, prediction)) / scale**2,
-        "mse": lambda: sk.mean_squared_error(truth, prediction),
-        "rmse": lambda: sk.root_mean_squared_error(truth, prediction),
-        "mae": lambda: sk.mean_absolute_error(truth, prediction),
+        "loss": lambda: float(sk.mean_squared_error(**given)) / scale**2,
+        "mse": lambda: sk.mean_squared_error(**given),
+        "rmse": lambda: sk.root_mean_squared_error(**given),
+        "mae": lambda: sk.mean_absolute_error(**given),
     }
     if len(truth) > 1:
-        figures["r2"] = lambda: sk.r2_score(truth, prediction)
+        figures["r2"] = lambda: sk.r2_score(**given)
     return figures
 
 
-def _classification_by_sklearn(truth: Ints, prediction: Floats, positive: int | None) -> dict[str, Figure]:
+def _classification_by_sklearn(
+    truth: Ints, prediction: Floats, positive: int | None, weights: Floats | None
+) -> dict[str, Figure]:
     labels = np.arange(prediction.shape[1])
     chosen = prediction.argmax(axis=1)
     present = np.union1d(truth, chosen)
     one_hot = truth[:, None] == labels
+    weighted = {"sample_weight": weights}
+    shared = {**weighted, "zero_division": 0.0}
     figures: dict[str, Figure] = {
-        "accuracy": lambda: sk.accuracy_score(truth, chosen),
-        "balanced_accuracy": lambda: sk.recall_score(truth, chosen, labels=np.unique(truth), average="macro"),
+        "accuracy": lambda: sk.accuracy_score(truth, chosen, **weighted),
+        "balanced_accuracy": lambda: sk.recall_score(
+            truth, chosen, labels=np.unique(truth), average="macro", **weighted
+        ),
     }
     if positive is not None:
-        figures["f1"] = lambda: sk.f1_score(truth == positive, chosen == positive, zero_division=0.0)
-    figures["f1_macro"] = lambda: sk.f1_score(truth, chosen, labels=present, average="macro", zero_division=0.0)
-    figures["f1_weighted"] = lambda: sk.f1_score(truth, chosen, labels=present, average="weighted", zero_division=0.0)
+        figures["f1"] = lambda: sk.f1_score(truth == positive, chosen == positive, **shared)
+    figures["f1_macro"] = lambda: sk.f1_score(truth, chosen, labels=present, average="macro", **shared)
+    figures["f1_weighted"] = lambda: sk.f1_score(truth, chosen, labels=present, average="weighted", **shared)
     # The positive class alone is judged where there are two, the mean over the classes otherwise.
     judged, scores = (one_hot, prediction) if positive is None else (truth == positive, prediction[:, positive])
     if one_hot.any(axis=0).all():
-        figures["roc_auc"] = lambda: sk.roc_auc_score(judged, scores, average="macro")
-        figures["average_precision"] = lambda: sk.average_precision_score(judged, scores, average="macro")
-    figures["log_loss"] = lambda: sk.log_loss(truth, prediction, labels=labels)
+        figures["roc_auc"] = lambda: sk.roc_auc_score(judged, scores, average="macro", **weighted)
+        figures["average_precision"] = lambda: sk.average_precision_score(judged, scores, average="macro", **weighted)
+    figures["log_loss"] = lambda: sk.log_loss(truth, prediction, labels=labels, **weighted)
     if positive is not None:
-        figures["brier"] = lambda: sk.brier_score_loss(truth == positive, scores)
+        figures["brier"] = lambda: sk.brier_score_loss(truth == positive, scores, **weighted)
     else:
-        figures["brier"] = lambda: sk.brier_score_loss(truth, prediction, labels=labels)
+        figures["brier"] = lambda: sk.brier_score_loss(truth, prediction, labels=labels, **weighted)
     figures["loss"] = figures["log_loss"]
     return figures
 
@@ -111,6 +152,7 @@ def compute_metrics(
     prediction: Floats,
     positive: int | None,
     scale: float = 1.0,
+    weights: Floats | None = None,
     *,
     with_ranks: bool = True,
 ) -> dict[str, float]:
@@ -118,10 +160,10 @@ def compute_metrics(
 
     Without ranks it leaves out those that need the rows in order, which takes longer than all the others together.
     """
-    prediction = prediction.astype(np.float64)
+    truth, prediction, weights = _counted(truth, prediction, weights)
     if task == "regression":
-        return _regression(truth, prediction, scale)
-    return _classification(truth, _normalized(prediction), positive if task == "binary" else None, with_ranks)
+        return _regression(truth, prediction, scale, weights)
+    return _classification(truth, _normalized(prediction), positive if task == "binary" else None, weights, with_ranks)
 
 
 def _normalized(prediction: Floats) -> Floats:
@@ -130,27 +172,37 @@ def _normalized(prediction: Floats) -> Floats:
     return normalized
 
 
-def _regression(truth: Floats, prediction: Floats, scale: float) -> dict[str, float]:
+def _regression(truth: Floats, prediction: Floats, scale: float, weights: Floats | None) -> dict[str, float]:
     error = prediction - truth
-    mse = float(np.mean(error**2))
-    scores = {"loss": mse / scale**2, "mse": mse, "rmse": mse**0.5, "mae": float(np.abs(error).mean())}
+    mse = float(_mean(error**2, weights))
+    scores = {"loss": mse / scale**2, "mse": mse, "rmse": mse**0.5, "mae": float(_mean(np.abs(error), weights))}
     if len(truth) > 1:
-        spread = float(np.sum((truth - truth.mean()) ** 2))
-        squares = float(np.sum(error**2))
+        spread = float(_sum((truth - _mean(truth, weights)) ** 2, weights))
+        squares = float(_sum(error**2, weights))
         # As scikit-learn has it: a constant truth is 1 where it is met, else 0.
         scores["r2"] = 1 - squares / spread if spread else float(squares == 0)
     return scores
 
 
-def _classification(truth: Ints, prediction: Floats, positive: int | None, with_ranks: bool) -> dict[str, float]:
+def _mean(values: Floats, weights: Floats | None) -> Any:
+    return values.mean() if weights is None else np.average(values, weights=weights)
+
+
+def _sum(values: Floats, weights: Floats | None) -> Any:
+    return np.sum(values if weights is None else values * weights)
+
+
+def _classification(
+    truth: Ints, prediction: Floats, positive: int | None, weights: Floats | None, with_ranks: bool
+) -> dict[str, float]:
     classes = prediction.shape[1]
     chosen = prediction.argmax(axis=1)
-    confusion = np.bincount(truth * classes + chosen, minlength=classes * classes).reshape(classes, classes)
+    confusion = np.bincount(truth * classes + chosen, weights, classes * classes).reshape(classes, classes)
     hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     present = (support + predicted) > 0
     f1 = 2 * hits / np.where(present, support + predicted, 1)
     scores = {
-        "accuracy": float(hits.sum() / len(truth)),
+        "accuracy": float(hits.sum() / (len(truth) if weights is None else support.sum())),
         "balanced_accuracy": float(np.mean(hits[support > 0] / support[support > 0])),
     }
     if positive is not None:
@@ -159,34 +211,43 @@ def _classification(truth: Ints, prediction: Floats, positive: int | None, with_
     scores["f1_weighted"] = float(np.average(f1, weights=support))
     if with_ranks and (support > 0).all():
         judged = range(classes) if positive is None else (positive,)
-        scores["roc_auc"] = float(np.mean([_roc_auc(truth == c, prediction[:, c]) for c in judged]))
-        scores["average_precision"] = float(np.mean([_average_precision(truth == c, prediction[:, c]) for c in judged]))
+        pairs = [(truth == c, prediction[:, c]) for c in judged]
+        scores["roc_auc"] = float(np.mean([_roc_auc(*pair, weights) for pair in pairs]))
+        scores["average_precision"] = float(np.mean([_average_precision(*pair, weights) for pair in pairs]))
     own = prediction[np.arange(len(truth)), truth]
     smallest = np.finfo(np.float64).eps
-    log_loss = float(-np.log(np.clip(own, smallest, 1 - smallest)).mean())
+    log_loss = float(-_mean(np.log(np.clip(own, smallest, 1 - smallest)), weights))
     scores["log_loss"] = log_loss
     one_hot = truth[:, None] == np.arange(classes)
     # Half of it for two classes, so that it is the squared error of the positive probability, as Brier (1950) has it.
-    brier = float(((prediction - one_hot) ** 2).sum(axis=1).mean())
+    brier = float(_mean(((prediction - one_hot) ** 2).sum(axis=1), weights))
     scores["brier"] = brier / 2 if positive is not None else brier
     scores["loss"] = log_loss
     return scores
 
 
-def _roc_auc(truth: npt.NDArray[np.bool_], score: Floats) -> float:
+def _roc_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats | None) -> float:
     """Area under the ROC curve as a rank sum, ties counting half (Hanley and McNeil, 1982)."""
-    count = int(truth.sum())
-    ranks = rankdata(score)[truth].sum()
-    return float((ranks - count * (count + 1) / 2) / (count * (len(truth) - count)))
+    if weights is None:
+        count = int(truth.sum())
+        ranks = rankdata(score)[truth].sum()
+        return float((ranks - count * (count + 1) / 2) / (count * (len(truth) - count)))
+    # With weights a rank is the weight of the negative rows below, and half of those of the same score.
+    values, place = np.unique(score, return_inverse=True)
+    negative = np.bincount(place[~truth], weights[~truth], len(values))
+    positive = np.bincount(place[truth], weights[truth], len(values))
+    below = np.cumsum(negative) - negative / 2
+    return float((positive * below).sum() / (positive.sum() * negative.sum()))
 
 
-def _average_precision(truth: npt.NDArray[np.bool_], score: Floats) -> float:
+def _average_precision(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats | None) -> float:
     """Sum of precision times gained recall over the distinct thresholds."""
     order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(truth[order])
+    hits = np.cumsum(truth[order]) if weights is None else np.cumsum(truth[order] * weights[order])
+    taken = np.arange(1, len(truth) + 1) if weights is None else np.cumsum(weights[order])
     last_of_ties = np.append(np.diff(score[order]) != 0, True)
     positions = np.flatnonzero(last_of_ties)
-    precision = hits[positions] / (positions + 1)
+    precision = hits[positions] / taken[positions]
     gained = np.diff(hits[positions], prepend=0)
     return float((precision * gained).sum() / hits[-1])
 

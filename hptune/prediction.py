@@ -91,20 +91,21 @@ def _predict(artifact: Path, data: Path, about: Description) -> Iterator[tuple[p
 
 def _evaluate(artifact: Path, data: Path, about: Description) -> tuple[int, dict[str, float], dict[str, Unseen]]:
     from hptune.artifact import load_artifact, predict_with
-    from hptune.data.table import encode_target
     from hptune.verdict import score
 
     model = load_artifact(artifact)
     kind = "categorical" if about.labels else "numeric"
+    # As the report's figures: where rows count differently, the file has to say how much.
+    weight = () if about.weight is None else ((about.weight, "numeric"),)
     unseen: dict[str, Unseen] = {}
-    truths, predictions = [], []
-    for block in stream_rows(data, (*about.columns, (about.target, kind)), about.missing, None):
+    answered, predictions = [], []
+    for block in stream_rows(data, (*about.columns, (about.target, kind), *weight), about.missing, None):
         _check_target(data, about, block.frame[about.target], block.first_row)
-        truths.append(encode_target(block.frame, about.target, about.labels))
+        answered.append(block.frame.select(about.target, *(name for name, _ in weight)))
         predictions.append(predict_with(model, block.frame, about.columns))
         _add(unseen, _find_unseen(about, block.frame))
-    truth = np.concatenate(truths)
-    return len(truth), score(about, truth, np.concatenate(predictions)), unseen
+    rows = pl.concat(answered)
+    return rows.height, score(about, rows, np.concatenate(predictions)), unseen
 
 
 def _check_target(data: Path, about: Description, target: pl.Series, first_row: int) -> None:
@@ -128,7 +129,10 @@ def _arrange(about: Description, rows: pl.DataFrame, answers: npt.NDArray[Any]) 
         columns["prediction"] = pl.Series(answers)
         return pl.DataFrame(columns)
     labels = np.array(about.labels, dtype=object)
-    columns["prediction"] = pl.Series(labels[answers.argmax(axis=1)].tolist(), dtype=pl.String)
+    chosen = answers.argmax(axis=1)
+    if about.threshold is not None and about.positive is not None:
+        chosen = np.where(answers[:, about.positive] >= about.threshold, about.positive, 1 - about.positive)
+    columns["prediction"] = pl.Series(labels[chosen].tolist(), dtype=pl.String)
     for index, label in enumerate(about.labels):
         columns[f"p_{label}"] = pl.Series(answers[:, index])
     return pl.DataFrame(columns)

@@ -82,7 +82,7 @@ def next_name(name: str) -> str:
 
 
 def _with_budget(experiment: Experiment, folder: RunFolder, trials: int) -> Experiment:
-    """Take budget and output from the run's own copy: the journal does not repeat them.
+    """Take budget, output and evaluation from the run's own copy: the journal does not repeat all of them.
 
     Where it cannot be read, as many trials as there were must do.
     """
@@ -93,7 +93,8 @@ def _with_budget(experiment: Experiment, folder: RunFolder, trials: int) -> Expe
         written = None
     if written is None:
         return experiment.model_copy(update={"budget": BudgetSpec(max_trials=max(trials, 1))})
-    return experiment.model_copy(update={"budget": written.budget, "output": written.output})
+    kept = {"budget": written.budget, "output": written.output, "evaluation": written.evaluation}
+    return experiment.model_copy(update=kept)
 
 
 def _apply(plain: dict[str, Any], finding: Finding) -> None:

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from typing import Any
 
 from hptune.adoption import complete_adoption, describe_adoption, find_changes
+from hptune.budget import Budget
 from hptune.changes import describe_changes
 from hptune.clock import Clock
+from hptune.confirmation import choose, plan_confirmation
 from hptune.diagnosis import write_insight
 from hptune.environment import describe_environment, describe_processor, describe_versions
 from hptune.errors import ChangedError, HptuneError, NoTrialCompletedError
@@ -21,7 +23,8 @@ from hptune.groundwork import Groundwork
 from hptune.interruption import Interruption
 from hptune.leaderboard import table_to_csv
 from hptune.materials import Materials
-from hptune.reporting.summary import Summary, history_table, leaderboard_of, summarize
+from hptune.parts import Parts
+from hptune.reporting.summary import Summary, history_table, leaderboard_of, parts_table, summarize
 from hptune.run.files import holds_text, remove_folder, write_file, write_text
 from hptune.run.folder import RunFolder
 from hptune.run.journal import FORMAT, Journal, open_journal
@@ -29,23 +32,11 @@ from hptune.run.log import LOGGER, log_to
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
 from hptune.strategies import Task, create_strategy
-from hptune.training.capacity import share_of_memory
-from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
-from hptune.training.workers import Mailbox, WarmProcesses
+from hptune.training.workers import WarmProcesses
 from hptune.trial import Trial
-from hptune.tuner import INTERRUPTED, Budget, MakeObserver, Past, Plan, Tuner
+from hptune.tuner import INTERRUPTED, MakeObserver, Past, Plan, Tuner
 from hptune.winner import deliver
-
-# Proposals that are sorted by structure at a time.
-_LOOKAHEAD = 1024
-_SHORT_LOOKAHEAD = 64
-
-
-def serve_in_worker(mailbox: Mailbox) -> None:
-    """Train what is asked for; what a worker runs."""
-    from hptune.training.serving import serve  # TensorFlow is imported in the worker only
-
-    serve(mailbox)
+from hptune.workshop import Workshop
 
 
 class Session:
@@ -112,11 +103,13 @@ class Session:
             if contents.torn_bytes:
                 self._notes.append(f"cut {contents.torn_bytes} bytes of a record that was never finished")
             self._folder.collect_garbage(history)
+            workshop = Workshop(self._materials, recorder, processes, self._workers, self._interruption)
             if not self._is_finished(history):
-                self._train(history, recorder, clock, processes, observe)
+                self._train(history, workshop, clock, observe)
             # Also where a session was killed after its last record.
             self._write_tables()
-            self._deliver(recorder, processes)
+            self._confirm(workshop, observe)
+            self._deliver(workshop)
             remove_folder(self._folder.arrays)
         return summarize(self._folder)
 
@@ -205,17 +198,15 @@ class Session:
     def _train(
         self,
         history: History,
-        recorder: RunRecorder,
+        workshop: Workshop,
         clock: Clock,
-        processes: WarmProcesses,
         observe: MakeObserver,
     ) -> None:
-        ground = self._ground
+        ground, recorder = self._ground, workshop.recorder
         LOGGER.info("search with %d workers, %d trials on record", self._workers, len(history.ends))
         self._note_other_ground(history)
         for note in self._notes:
             LOGGER.warning("%s", note)
-        self._materials.write_arrays()
         spec = ground.experiment.strategy
         task = Task(
             ground.space, ground.objective, spec.seed, ground.start_from, ground.strategy_options, ground.brackets
@@ -229,18 +220,11 @@ class Session:
             tuple(history.attempts.items()),
         )
         is_stopping = self._interruption.is_requested
-        budget = ground.experiment.budget
-        orders = Orders(is_stopping, clock.is_used_up, budget.trial_seconds)
-
-        memory_bytes = share_of_memory(self._workers)
-        # Where the clock, a target or failures may end the search, the order of training must not favour a structure.
-        is_counted = budget.max_seconds is None and budget.target is None and budget.max_failures is None
-        workplace = Workplace(
-            kind_of=lambda proposal: self._materials.kind(proposal, memory_bytes),
-            job_of=lambda proposal: self._materials.job(proposal, recorder.pauses.get(proposal.trial)),
-            serve=serve_in_worker,
-            output=self._folder.path,
-            lookahead=_LOOKAHEAD if is_counted else _SHORT_LOOKAHEAD,
+        materials, max_attempts = self._materials, self.budget.max_attempts
+        parts = Parts(
+            ground.part_names,
+            history.settled(max_attempts),
+            lambda whole, trained: materials.join_predictions(whole, trained, recorder.pauses.get(whole.proposal.key)),
         )
         plan = Plan(
             "\n".join(
@@ -253,14 +237,14 @@ class Session:
             ),
             ground.planned_trials,
             ground.planned_epochs,
-            budget.max_seconds,
+            ground.experiment.budget.max_seconds,
         )
         try:
             with (
                 observe(ground.objective, plan, tuple(finished.values())) as observer,
-                WorkerTrainer(processes, self._workers, workplace, observer.epoch, orders) as trainer,
+                workshop.open(ground.part_names, observer.epoch, clock) as trainer,
             ):
-                tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past)
+                tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past, parts)
                 reason = tuner.run(trainer, is_stopping, clock.is_used_up)
         except BaseException:
             # What failed first is what the user must hear of, not that the tables cannot be written either.
@@ -272,10 +256,22 @@ class Session:
             self._write_tables()
             self._interruption.check()
 
+    def _confirm(self, workshop: Workshop, observe: MakeObserver) -> None:
+        """Train the best candidates again with fresh seeds, where that is wanted."""
+        history = self._folder.read()
+        board = leaderboard_of(history)
+        wanted = workshop.missing(plan_confirmation(self._ground, board, history), history)
+        if wanted:
+            words = f"the best candidates are trained again with fresh seeds: {len(wanted)} trainings"
+            with observe(self._ground.objective, Plan(words), board.scored):
+                workshop.train_beside(wanted, history)
+            self._write_tables()
+
     def _write_tables(self) -> None:
         """Derive the files for people and scripts from what is on record, where they are not there yet."""
         path = self._folder.path
-        board = leaderboard_of(self._folder.read())
+        history = self._folder.read()
+        board = leaderboard_of(history)
         rows = [
             (trial.number, trial.attempt, round(trial.seconds, 3), trial.worker)
             for trial in sorted(board.trials, key=lambda trial: trial.number)
@@ -285,6 +281,9 @@ class Session:
             "leaderboard.json": board.to_json(),
             "timings.csv": table_to_csv(("trial", "attempt", "seconds", "worker"), rows),
         }
+        columns, parts = parts_table(history)
+        if parts:
+            texts["folds.csv"] = table_to_csv(columns, parts)
         # The history comes first: where the others are those of this board, it need not be made again from thousands of
         # curves.
         if (path / "history.csv").is_file() and all(holds_text(path / name, text) for name, text in texts.items()):
@@ -293,17 +292,19 @@ class Session:
         for name, text in texts.items():
             write_text(path / name, text)
 
-    def _deliver(self, recorder: RunRecorder, processes: WarmProcesses) -> None:
-        """Make `best/` from the first trial of the leaderboard, unless it is there already."""
+    def _deliver(self, workshop: Workshop) -> None:
+        """Make `best/` from the winner, unless it is there already."""
         self._interruption.check()
-        board = leaderboard_of(self._folder.read())
+        history = self._folder.read()
+        board = leaderboard_of(history)
         if not board.scored:
             raise NoTrialCompletedError(_describe_failures(board.trials))
-        winner = board.scored[0]
-        verdict = summarize(self._folder).verdict
-        if verdict is None or verdict.get("trial") != winner.number:
-            deliver(self._materials, winner, processes, recorder)
-        write_insight(self._materials, board)
+        choice = choose(self._materials, board, history)
+        verdict = summarize(self._folder).verdict or {}
+        wants_refit = self._ground.experiment.evaluation.refit
+        if verdict.get("trial") != choice.winner.number or verdict.get("refit", False) != wants_refit:
+            deliver(workshop, choice)
+        write_insight(self._materials, board, choice.winner)
 
 
 def _describe_failures(trials: tuple[Trial, ...]) -> str:

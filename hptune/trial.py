@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hptune.space import Value
@@ -22,6 +22,10 @@ def derive_seed(*parts: int | str) -> int:
     """
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return SMALLEST_SEED + int.from_bytes(digest[:8], "big") % LARGEST_SEED
+
+
+# Number and part of a trial: what is trained by itself.
+Key = tuple[int, str]
 
 
 class Outcome(StrEnum):
@@ -52,6 +56,7 @@ class Proposal:
         seed: Of everything random in the trial, 1..2**32-1.
         told: How many results it was made from: those of the trials with smaller numbers than this.
         until: The epoch after which the trial pauses; None to train as long as the experiment says.
+        part: Which part of the trial this is, such as `fold-2`; empty for the trial itself.
     """
 
     trial: int
@@ -59,6 +64,16 @@ class Proposal:
     seed: int
     told: int = 0
     until: int | None = None
+    part: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Number and part."""
+        return self.trial, self.part
+
+    def as_part(self, part: str) -> Proposal:
+        """Return a part of this trial, which has a seed of its own; the trial itself where it has no name."""
+        return replace(self, part=part, seed=derive_seed(self.seed, part)) if part else self
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,8 @@ class Trial:
         outcome: How it ended.
         attempt: From 1.
         score: The objective on validation rows at the best epoch; None where training came to nothing. A trial that
-            was paused, or stopped by the clock, has the score of what it reached.
+            was paused, or stopped by the clock, has the score of what it reached. The mean over its parts where it
+            has several.
         metrics: Every metric at the best epoch by name; validation metrics as they are, training ones as `train_...`.
         best_epoch: From 1, or None.
         epochs: Epochs trained.
@@ -89,6 +105,8 @@ class Trial:
         message: Why it did not complete.
         seconds: From start to end, by a monotonic clock.
         worker: Which worker, from 0.
+        std_error: Of the score, as the scatter of the parts tells it; None for a single one.
+        n: How many parts the score is the mean of.
     """
 
     proposal: Proposal
@@ -104,11 +122,17 @@ class Trial:
     message: str = ""
     seconds: float = 0.0
     worker: int = 0
+    std_error: float | None = None
+    n: int = 1
 
     @property
     def number(self) -> int:
         """The trial's number, from 0."""
         return self.proposal.trial
+
+    def files_named(self, name: str) -> tuple[StoredFile, ...]:
+        """Return the records of files by name without folder: of the whole trial first, then of its parts in order."""
+        return tuple(file for file in self.files if file.name.endswith(f"/{name}"))
 
     def file(self, name: str) -> StoredFile:
         """Return the record of a file that was kept, by its name without folder.
@@ -116,9 +140,8 @@ class Trial:
         Raises:
             KeyError: If it was not kept.
         """
-        for file in self.files:
-            if file.name.endswith(f"/{name}"):
-                return file
+        for file in self.files_named(name):
+            return file
         raise KeyError(name)
 
     @property

@@ -12,8 +12,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from hptune.budget import Budget
 from hptune.objective import Objective
-from hptune.trial import Exhausted, Outcome, Proposal, Trial, Wait
+from hptune.parts import Parts
+from hptune.trial import Exhausted, Key, Outcome, Proposal, Trial, Wait
 
 
 class Strategy(Protocol):
@@ -131,48 +133,6 @@ def watch_in_silence(objective: Objective, plan: Plan, finished: Sequence[Trial]
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The limits of a search; None stands for no limit.
-
-    Attributes:
-        max_trials: Configurations; None also where the strategy's own plan keeps to it.
-        max_attempts: Attempts at a trial that crashes.
-        target: A score with which the search is content.
-        max_failures: Trials without a result after which it is given up.
-    """
-
-    max_trials: int | None
-    max_attempts: int = 2
-    target: float | None = None
-    max_failures: int | None = None
-
-    def find_end(self, trials: Iterable[Trial], objective: Objective) -> tuple[str, int] | None:
-        """Find the first trial at which the search has come to its end.
-
-        Args:
-            trials: Ended or paused, in the order of their numbers.
-            objective: The direction of the target.
-
-        Returns:
-            Why, and the trial's number; None where the search goes on.
-        """
-        if self.target is None and self.max_failures is None:
-            return None
-        failures = 0
-        for trial in trials:
-            failures += trial.has_failed
-            if (
-                self.target is not None
-                and trial.score is not None
-                and not objective.is_better(self.target, trial.score)
-            ):
-                return f"{TARGET_REACHED}: {objective.metric} {trial.score:.6g} in trial {trial.number}", trial.number
-            if self.max_failures is not None and failures >= self.max_failures:
-                return f"{FAILURES}: {failures} trials failed", trial.number
-        return None
-
-
-@dataclass(frozen=True)
 class Past:
     """What an earlier session left on record.
 
@@ -180,19 +140,17 @@ class Past:
         proposals: In the order of proposing.
         results: What the strategy was told, in that order: every pause, and every end that training came to.
         finished: Trials that need no further attempt and will not go on.
-        attempts: How often each trial was begun since it last paused.
+        attempts: How often each trial or part was begun since it last paused.
     """
 
     proposals: tuple[Proposal, ...] = ()
     results: tuple[Trial, ...] = ()
     finished: frozenset[int] = frozenset()
-    attempts: tuple[tuple[int, int], ...] = ()
+    attempts: tuple[tuple[Key, int], ...] = ()
 
 
 BUDGET_USED = "budget used"
 TIME_USED = "time used"
-TARGET_REACHED = "target reached"
-FAILURES = "too many failures"
 INTERRUPTED = "interrupted"
 # How many are asked for where nothing limits them.
 _ANY = 2**62
@@ -214,7 +172,9 @@ class Tuner:
         objective: Objective,
         budget: Budget,
         past: Past,
+        parts: Parts | None = None,
     ) -> None:
+        self._parts = parts or Parts()
         self._strategy = strategy
         self._recorder = recorder
         self._observer = observer
@@ -223,6 +183,8 @@ class Tuner:
         self._attempts = dict(past.attempts)
         self._proposed = len(past.proposals)
         self._exhausted: str | None = None
+        # Ends and pauses of this round.
+        self._recorded = 0
         self._is_time_used: Callable[[], bool] = lambda: False
         self._finished = set(past.finished)
         # The last result of every trial that has one.
@@ -233,6 +195,7 @@ class Tuner:
         self._queue = deque(proposal for proposal in past.proposals if proposal.trial not in self._results)
         # Trials whose result the strategy waits for.
         self._asked = {proposal.trial for proposal in self._queue}
+        self._wholes = {proposal.trial: proposal for proposal in past.proposals}
         for proposal in past.proposals:
             strategy.recall(proposal)
         for trial in past.results:
@@ -252,9 +215,8 @@ class Tuner:
         """
         self._is_time_used = is_time_used
         while True:
-            trained = 0
+            self._recorded = 0
             for trial in trainer.train(self._proposals(), self._starting):
-                trained += 1
                 self._ended(trial)
             if is_stopping():
                 return self._stop(INTERRUPTED)
@@ -265,7 +227,7 @@ class Tuner:
                 return self._stop(self._exhausted or BUDGET_USED)
             if is_time_used():
                 return self._stop(TIME_USED)
-            if not trained and not self._queue:
+            if not self._recorded and not self._queue:
                 raise RuntimeError("the strategy waits for trials, but none is under way")
 
     def _proposals(self) -> Iterator[Proposal]:
@@ -276,12 +238,23 @@ class Tuner:
             if self._queue:
                 proposal = self._queue.popleft()
                 if self._end is None or proposal.trial <= self._end[1]:
-                    yield proposal
+                    yield from self._parts_of(proposal)
             elif not self._is_over() and self._may_ask():
                 if not self._ask():
                     return
             else:
                 return
+
+    def _parts_of(self, proposal: Proposal) -> Iterator[Proposal]:
+        """Yield the parts of a trial that are still to be trained; a part that is tried again stands for itself."""
+        if proposal.part:
+            yield proposal
+            return
+        missing = self._parts.missing(proposal)
+        if not missing:
+            # An earlier session died between the last part and the whole.
+            self._conclude(self._parts.join(proposal))
+        yield from missing
 
     def _ask(self) -> bool:
         """Take what the strategy has to offer, recording it before it is used; tell whether there was anything."""
@@ -295,6 +268,7 @@ class Tuner:
             self._exhausted = answer.reason
             return False
         for proposal in answer:
+            self._wholes[proposal.trial] = proposal
             if proposal.trial >= self._proposed:
                 self._recorder.propose(proposal)
                 self._proposed += 1
@@ -316,25 +290,46 @@ class Tuner:
     def _starting(self, proposal: Proposal, worker: int) -> bool:
         if self._end is not None and proposal.trial > self._end[1]:
             return False
-        attempt = self._attempts.get(proposal.trial, 0) + 1
-        self._attempts[proposal.trial] = attempt
+        attempt = self._attempts.get(proposal.key, 0) + 1
+        self._attempts[proposal.key] = attempt
         self._recorder.start(proposal, attempt, worker)
         self._observer.started(proposal, worker)
         return True
 
     def _ended(self, trial: Trial) -> None:
-        """Record, tell, show."""
-        trial = replace(trial, attempt=self._attempts[trial.number])
+        """Record, tell, show; a part is told and shown with its trial, when no other is missing."""
+        trial = replace(trial, attempt=self._attempts[trial.proposal.key])
+        if not trial.proposal.part:
+            self._conclude(trial)
+            return
+        self._record(trial)
+        if self._is_settled(trial):
+            self._parts.take(trial)
+            whole = replace(self._wholes[trial.number], until=trial.proposal.until)
+            if not self._parts.missing(whole):
+                self._conclude(self._parts.join(whole))
+
+    def _record(self, trial: Trial) -> None:
+        self._recorded += 1
         if trial.outcome is Outcome.PAUSED:
-            self._attempts.pop(trial.number)
+            self._attempts.pop(trial.proposal.key, None)
             self._recorder.pause(trial)
         else:
             self._recorder.end(trial)
+
+    def _is_settled(self, trial: Trial) -> bool:
+        """Tell whether a trial or part needs no further attempt; offer it again in this session if it crashed."""
         if trial.outcome is Outcome.INTERRUPTED:
-            pass  # A resumed search tries it again; the strategy still waits for it.
-        elif trial.outcome.may_be_tried_again and trial.attempt < self._budget.max_attempts:
+            return False  # A resumed search tries it again; the strategy still waits for it.
+        if trial.outcome.may_be_tried_again and trial.attempt < self._budget.max_attempts:
             self._queue.append(trial.proposal)
-        else:
+            return False
+        return True
+
+    def _conclude(self, trial: Trial) -> None:
+        """Record, tell, show a whole trial."""
+        self._record(trial)
+        if self._is_settled(trial):
             self._results[trial.number] = trial
             self._asked.discard(trial.number)
             if trial.outcome is not Outcome.PAUSED:

@@ -7,9 +7,11 @@ Everything here imports scikit-learn and runs in a worker process.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy import sparse
@@ -18,11 +20,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder
 
 from hptune.artifact import predict_rows
+from hptune.bootstrap import Guess, Yardstick, intervals
+from hptune.calibration import measure_calibration
 from hptune.data.kinds import Column
 from hptune.data.preparation import fit_preparation
-from hptune.data.table import encode_target
+from hptune.data.table import encode_target, weights_of
 from hptune.description import Description
-from hptune.metrics import reported_metrics
 from hptune.testrows import TestRows, hash_rows
 
 _LINEAR_ITERATIONS = 1000
@@ -49,23 +52,61 @@ def score_test_rows(
     Returns:
         Metrics by name of the artifact, then for `majority` or `mean`, and `linear`.
     """
-    truth = encode_target(test, about.target, about.labels)
     predictions = {name: predict_rows(path, test, about.columns) for name, path in artifacts.items()}
     if kept is not None:
+        truth = encode_target(test, about.target, about.labels)
         TestRows(truth, next(iter(predictions.values())), hash_rows(test)).save(kept)
     predictions |= predict_simply(about, columns, train, test)
-    return {name: score(about, truth, predicted) for name, predicted in predictions.items()}
+    return {name: score(about, test, predicted) for name, predicted in predictions.items()}
 
 
-def score(about: Description, truth: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> dict[str, float]:
-    """Compute every metric of predictions."""
-    return reported_metrics(about.task, truth, predictions, about.positive, about.scale)
+def judge_test_rows(
+    artifact: Path,
+    about: Description,
+    columns: Sequence[Column],
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    groups: npt.NDArray[np.int64] | None,
+    seed: int,
+    kept: Path,
+) -> dict[str, Any]:
+    """Score the artifact and two simple predictors on the test rows, and say how much chance there is in that.
+
+    Args:
+        artifact: What is delivered.
+        about: Its task, labels and threshold.
+        columns: Its inputs.
+        train: Training rows, with the target.
+        test: Test rows, with the target.
+        groups: Of the test rows, which are drawn together; None where rows are drawn one by one.
+        seed: Of the draws.
+        kept: A file for the test rows as the artifact met them.
+
+    Returns:
+        `scores` by name: metrics of the artifact (`test`), of `majority` or `mean`, and of `linear`; `intervals` of
+        them as `bootstrap.intervals` has them; and `calibration` of the artifact.
+    """
+    yardstick = replace(yardstick_of(about, test), groups=groups)
+    own = predict_rows(artifact, test, about.columns)
+    TestRows(yardstick.truth, own, hash_rows(test)).save(kept)
+    simple = predict_simply(about, columns, train, test)
+    guesses = {"test": Guess(own, threshold=about.threshold)} | {name: Guess(found) for name, found in simple.items()}
+    return {
+        "scores": {name: yardstick.report(guess) for name, guess in guesses.items()},
+        "intervals": intervals(yardstick, guesses, "test", seed),
+        "calibration": measure_calibration(yardstick, own),
+    }
 
 
-def score_rows(artifact: Path, about: Description, rows: pl.DataFrame) -> dict[str, float]:
-    """Score an artifact on labelled rows."""
-    truth = encode_target(rows, about.target, about.labels)
-    return score(about, truth, predict_rows(artifact, rows, about.columns))
+def yardstick_of(about: Description, rows: pl.DataFrame) -> Yardstick:
+    """Return what predictions of labelled rows are held against."""
+    truth, weights = encode_target(rows, about.target, about.labels), weights_of(rows, about.weight)
+    return Yardstick(about.task, truth, about.positive, about.scale, len(about.labels), weights)
+
+
+def score(about: Description, rows: pl.DataFrame, predictions: npt.NDArray[Any]) -> dict[str, float]:
+    """Compute every metric of predictions for labelled rows; decisions are made at the threshold of the artifact."""
+    return yardstick_of(about, rows).report(Guess(predictions, threshold=about.threshold))
 
 
 def predict_simply(
@@ -84,12 +125,18 @@ def predict_simply(
         sparse.hstack([numeric, encoder.transform(codes)], format="csr") if encoder is not None else numeric
         for numeric, codes in ((train_numeric, train_codes), (test_numeric, test_codes))
     )
-    truth = encode_target(train, about.target, about.labels)
+    truth, weights = encode_target(train, about.target, about.labels), weights_of(train, about.weight)
     if about.task == "regression":
         regressors = {"mean": DummyRegressor(), "linear": Ridge()}
-        return {name: regressor.fit(x, truth).predict(x_test) for name, regressor in regressors.items()}
+        return {
+            name: regressor.fit(x, truth, sample_weight=weights).predict(x_test)
+            for name, regressor in regressors.items()
+        }
     classifiers = {
         "majority": DummyClassifier(strategy="prior"),
         "linear": LogisticRegression(max_iter=_LINEAR_ITERATIONS),
     }
-    return {name: classifier.fit(x, truth).predict_proba(x_test) for name, classifier in classifiers.items()}
+    return {
+        name: classifier.fit(x, truth, sample_weight=weights).predict_proba(x_test)
+        for name, classifier in classifiers.items()
+    }

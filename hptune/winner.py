@@ -7,59 +7,130 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import yaml
 
-from hptune.assembly import OUTPUT, assemble
+from hptune.assembly import OUTPUT, assemble, stored_predictions
+from hptune.bootstrap import Guess
 from hptune.card import MODEL_CARD, card_of_best
+from hptune.confirmation import Choice
+from hptune.errors import NoTrialCompletedError
 from hptune.materials import Materials
+from hptune.objective import Objective
+from hptune.parts import REFIT
 from hptune.run.files import describe_file, write_text
-from hptune.run.recorder import RunRecorder
 from hptune.space import Value
 from hptune.testrows import TEST_ROWS
-from hptune.training.workers import WarmProcesses
-from hptune.trial import Trial
+from hptune.threshold import METRICS_WITH_THRESHOLD, choose_threshold
+from hptune.trial import Trial, derive_seed
+from hptune.workshop import Workshop
+
+_TRAIN = "train_"
 
 
-def deliver(materials: Materials, winner: Trial, processes: WarmProcesses, recorder: RunRecorder) -> None:
-    """Write `best/`: model, model card, metrics, hyperparameters, test rows.
+def deliver(workshop: Workshop, choice: Choice) -> None:
+    """Write `best/`: model, model card, metrics, hyperparameters, test rows; from a last training where that is wanted.
 
     Raises:
         ArtifactError: If the artifact does not predict what the search predicted.
         RunDamagedError: If the winner's weights or predictions are not what was recorded.
     """
-    folder = materials.folder
-    model = assemble(materials, [(winner, 1.0)], folder.best, processes)
-    scores: dict[str, dict[str, float]] = {}
-    if len(materials.split.test):
-        train, test = materials.rows(materials.split.train), materials.rows(materials.split.test)
+    materials, processes, winner = workshop.materials, workshop.processes, choice.winner
+    folder, ground = materials.folder, materials.ground
+    built = _refit(workshop, winner) if ground.experiment.evaluation.refit else winner
+    validation = _judge_validation(materials, winner)
+    model = assemble(materials, [(built, 1.0)], folder.best, processes, threshold=validation["threshold"])
+    judged: dict[str, Any] = {}
+    test = materials.split.test
+    if len(test):
+        about = replace(materials.about, threshold=validation["threshold"])
+        groups = None if ground.dataset.roles.groups is None else ground.dataset.roles.groups[test]
+        seed = derive_seed(ground.experiment.strategy.seed, "test")
+        given = (model, about, ground.dataset.columns, materials.rows(materials.split.train), materials.rows(test))
         kept = folder.best / TEST_ROWS
-        given = ({"test": model}, materials.about, materials.ground.dataset.columns, train, test, kept)
-        scores = processes.call(score_in_worker, *given, output=folder.best / OUTPUT)
-        recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
+        judged = processes.call(judge_in_worker, *given, groups, seed, kept, output=folder.best / OUTPUT)
+        workshop.recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
     settings = materials.job(winner.proposal).settings
     write_text(folder.best / "hyperparameters.yaml", hyperparameters_yaml(settings))
-    metrics = _metrics(materials, winner, scores)
-    write_text(folder.best / MODEL_CARD, card_of_best(materials, metrics, hyperparameters_yaml(settings)))
-    write_text(folder.best / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    content = _metrics(materials, choice, validation, judged)
+    write_text(folder.best / MODEL_CARD, card_of_best(materials, content, hyperparameters_yaml(settings)))
+    write_text(folder.best / "metrics.json", json.dumps(content, indent=1) + "\n")
 
 
-def _metrics(materials: Materials, winner: Trial, scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def _judge_validation(materials: Materials, winner: Trial) -> dict[str, Any]:
+    """Choose the threshold on validation rows, where the metric asks for one.
+
+    Returns:
+        `threshold`, None for a half; `metrics`, of the decisions that the model then makes.
+    """
+    metric = materials.ground.objective.metric
+    metrics = {name: value for name, value in winner.metrics.items() if not name.startswith(_TRAIN)}
+    if materials.ground.dataset.task != "binary" or metric not in METRICS_WITH_THRESHOLD:
+        return {"threshold": None, "metrics": metrics}
+    yardstick = materials.yardstick(materials.split.validation)
+    guess = Guess(stored_predictions(materials.folder, winner))
+    threshold = choose_threshold(yardstick, guess, metric)
+    if threshold is None:
+        return {"threshold": None, "metrics": metrics}
+    return {"threshold": threshold, "metrics": yardstick.report(replace(guess, threshold=threshold))}
+
+
+def _refit(workshop: Workshop, winner: Trial) -> Trial:
+    """Train the winner on training and validation rows, for as many epochs as were best for it.
+
+    Raises:
+        NoTrialCompletedError: If that comes to nothing.
+    """
+    folder = workshop.materials.folder
+    proposal = replace(winner.proposal.as_part(REFIT), until=winner.best_epoch)
+    workshop.train_beside([proposal], folder.read())
+    refit = folder.read().parts[proposal.key]
+    if refit.score is None:
+        raise NoTrialCompletedError(
+            f"trial {winner.number} could not be trained on training and validation rows together: "
+            f"{refit.outcome.value} {refit.message}"
+        )
+    return refit
+
+
+def _metrics(
+    materials: Materials, choice: Choice, validation: Mapping[str, Any], judged: Mapping[str, Any]
+) -> dict[str, Any]:
     """Arrange the content of `best/metrics.json`."""
-    metrics, split = winner.metrics, materials.split
-    prefix = "train_"
+    winner, split, objective = choice.winner, materials.split, materials.ground.objective
+    scores = judged.get("scores", {})
     return {
         "schema": 1,
         "trial": winner.number,
-        "objective": asdict(materials.ground.objective),
+        "objective": asdict(objective),
         "rows": {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
-        "train": {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)},
-        "validation": {name: value for name, value in metrics.items() if not name.startswith(prefix)},
+        "train": {
+            name.removeprefix(_TRAIN): value for name, value in winner.metrics.items() if name.startswith(_TRAIN)
+        },
+        "validation": validation["metrics"],
         "test": scores.get("test"),
         "baselines": {name: values for name, values in scores.items() if name != "test"},
+        # Of the test scores; and by how much the model is better than each simple predictor, on the same drawn rows.
+        "intervals": judged.get("intervals"),
+        "optimism": _optimism(objective, validation["metrics"], scores.get("test")),
+        "threshold": validation["threshold"],
+        "calibration": judged.get("calibration"),
+        "std_error": winner.std_error,
+        "n": winner.n,
+        "choice": choice.to_dict(),
+        "refit": materials.ground.experiment.evaluation.refit,
     }
+
+
+def _optimism(objective: Objective, validation: Mapping[str, float], test: Mapping[str, float] | None) -> float | None:
+    """Say by how much the winner's validation score flatters: above 0 where test rows are worse."""
+    metric = objective.metric
+    if test is None or metric not in test or metric not in validation:
+        return None
+    sign = 1 if objective.direction == "max" else -1
+    return sign * (validation[metric] - test[metric])
 
 
 def hyperparameters_yaml(settings: Mapping[str, Value]) -> str:
@@ -80,6 +151,13 @@ def hyperparameters_yaml(settings: Mapping[str, Value]) -> str:
         node[key] = {"per_block": by_block[name]} if name in by_block else value
     text: str = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=False)
     return text
+
+
+def judge_in_worker(*given: Any) -> dict[str, Any]:
+    """Score the artifact and simple predictors on test rows, with intervals; what a worker runs."""
+    from hptune.verdict import judge_test_rows
+
+    return judge_test_rows(*given)
 
 
 def score_in_worker(*given: Any) -> dict[str, dict[str, float]]:

@@ -33,6 +33,7 @@ LONGEST_FILE = 400
 FLOORS = (
     ("errors", "objective", "space", "quiet", "schedule", "clock"),
     ("trial",),
+    ("parts", "budget"),
     ("spec",),
     (
         "leaderboard",
@@ -49,13 +50,13 @@ FLOORS = (
         "ambiguity",
         "selection",
     ),
-    ("run", "data"),
+    ("run", "data", "bootstrap", "threshold", "calibration", "regularization"),
     ("strategies", "training", "testrows"),
     ("reporting",),
     ("foreign", "exports"),
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter", "adoption", "sequel"),
-    ("assembly", "card", "prediction", "contest", "deployment"),
+    ("assembly", "card", "prediction", "contest", "deployment", "confirmation", "workshop"),
     ("winner", "diagnosis"),
     ("combination", "session"),
     ("api",),
@@ -199,7 +200,7 @@ def test_strategies_see_values_and_scores_only(path: Path) -> None:
 def test_the_tuner_speaks_to_protocols() -> None:
     modules = {module for module, _ in imports_of(PACKAGE / "tuner.py")}
     ours = {module for module in modules if module.startswith("hptune")}
-    assert ours == {"hptune.trial", "hptune.objective"}
+    assert ours == {"hptune.trial", "hptune.objective", "hptune.budget", "hptune.parts"}
     assert all(module.split(".")[0] in sys.stdlib_module_names for module in modules - ours)
 
 

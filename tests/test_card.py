@@ -7,14 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hptune.card import card_of_best, card_of_ensemble
 from hptune.groundwork import lay_groundwork
 from hptune.materials import Materials
 from hptune.run.folder import RunFolder
-from hptune.testrows import TestRows
 
 HOSTILE = "<script>alert(1)</script>|[x](http://y)\x1b[31m"
 EXPERIMENT = """
@@ -38,7 +36,19 @@ def materials(tmp_path: Path) -> Materials:
 
 def metrics(score: float) -> dict[str, Any]:
     scores = {"accuracy": score, "log_loss": 0.5}
-    return {"trial": 3, "validation": scores, "test": scores, "baselines": {"majority": {"accuracy": 0.5}}}
+    return {
+        "trial": 3,
+        "objective": {"metric": "accuracy", "direction": "max"},
+        "rows": {"train": 36, "validation": 12, "test": 12},
+        "validation": scores,
+        "test": scores,
+        "baselines": {"majority": {"accuracy": 0.5}},
+        "intervals": {"level": 0.95, "scores": {"test": {"accuracy": (0.5, 0.9)}}, "gains": {}},
+        "optimism": 0.0,
+        "threshold": None,
+        "choice": {"tie": [], "confirmed": False, "sentence": "Nobody knows whether it would win again."},
+        "refit": True,
+    }
 
 
 def without_code(card: str) -> str:
@@ -46,18 +56,16 @@ def without_code(card: str) -> str:
 
 
 def test_a_card_tells_data_metrics_settings_versions_and_how_to_make_it_again(materials: Materials) -> None:
-    truth = np.arange(12) % 2
-    materials.folder.best.mkdir(parents=True)
-    TestRows(truth, np.eye(2, dtype=np.float32)[truth], "x").save(materials.folder.best / "test_rows.npz")
-
     card = card_of_best(materials, metrics(0.75), "model:\n  units: 8\n")
 
     rows = materials.split
     assert f"Rows: {len(rows.train)} train, {len(rows.validation)} validation, {len(rows.test)} test" in card
     assert "| a | numeric | 0 | 60 |" in card
     assert materials.ground.dataset.files[0].sha256 in card
-    assert "| accuracy | 0.75 | 0.75 | 0.5 |" in card
-    assert "Test accuracy: 95% interval 1 to 1, by the bootstrap over 12 test rows" in card
+    assert "| accuracy | 0.75 | 0.75 | 0.5 to 0.9 | 0.5 |" in card
+    assert "Test accuracy: 95% interval 0.5 to 0.9, by the bootstrap over 12 test rows" in card
+    assert "Nobody knows whether it would win again" in card
+    assert "no honest validation score exists for it" in card
     assert "```yaml\nmodel:\n  units: 8\n```" in card
     assert "| tensorflow | 2." in card
     assert "```sh\nhptune search resolved.yaml --run hostile-again\n```" in card

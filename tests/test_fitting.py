@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import Lasso
 
 from hptune.data.arrays import write_arrays
 from hptune.errors import RunDamagedError
@@ -378,3 +379,42 @@ def test_a_trial_that_is_ended_from_outside_keeps_what_it_reached(tmp_path: Path
     assert fitted.message == "stopped after epoch 2: time is over"
     assert fitted.score == fitted.metrics["accuracy"]
     assert (tmp_path / "trial" / "weights.npz").exists()
+
+
+def test_a_linear_model_under_l1_is_scikit_learns_lasso(tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    x = generator.normal(size=(200, 8)).astype(np.float32)
+    y = (x @ [1.5, -1.0, 0.4, 0.05, 0, 0, 0, 0] + 0.3 * generator.normal(size=200)).astype(np.float32)
+    job = make_job(
+        tmp_path,
+        "regression",
+        **{
+            "model.blocks": 0,
+            "model.l1": 0.2,
+            "training.optimizer": "sgd",
+            "training.momentum": 0.0,
+            "training.learning_rate": 0.2,
+            "training.batch_size": 200,
+            "training.epochs": 120,
+            "training.early_stopping": None,
+        },
+    )
+    arrays = {}
+    for part in ("train", "validation"):
+        nothing = np.zeros((200, 0), np.int32)
+        arrays |= {f"{part}.numeric": x, f"{part}.codes": nothing, f"{part}.target": y, f"{part}.truth": y}
+    write_arrays(job.arrays, arrays)
+    job = dataclasses.replace(job, numeric_width=8, vocabulary_sizes=(), target_scale=(0.0, 1.0), keeps_last=True)
+
+    run(job)
+
+    # The loss is the mean square, of which scikit-learn takes half.
+    lasso = Lasso(alpha=0.1, tol=1e-8).fit(x.astype(float), y.astype(float))
+    with np.load(job.folder / "weights.npz") as stored:
+        (kernel,) = [stored[name] for name in stored.files if name.endswith("/kernel")]
+        (bias,) = [stored[name] for name in stored.files if name.endswith("/bias")]
+    assert kernel[:, 0] == pytest.approx(lasso.coef_, abs=1e-5)
+    assert bias[0] == pytest.approx(lasso.intercept_, abs=1e-5)
+    # Zeros are zeros, and the same ones.
+    assert ((kernel[:, 0] == 0) == (lasso.coef_ == 0)).all()
+    assert 3 <= (kernel == 0).sum() <= 5

@@ -90,6 +90,45 @@ def test_zeros_are_counted_in_the_weights_that_were_kept(runs: Path) -> None:
     assert insight_of(runs / "diabetes")["zeros"] == {}
 
 
+def test_regularization_is_told_layer_by_layer(runs: Path) -> None:
+    summary, _ = winner_of(runs, "wine")
+    folder = RunFolder(runs / "wine")
+    told = {entry["trial"]: entry for entry in insight_of(runs / "wine")["regularization"]}
+
+    assert told.keys() == {trial.number for trial in summary.leaderboard.scored}
+    for trial in summary.leaderboard.scored:
+        with np.load(folder.verified(trial.file("weights.npz"))) as arrays:
+            kernels = {name.removesuffix("/kernel"): arrays[name] for name in arrays.files if name.endswith("/kernel")}
+        entry = told[trial.number]
+        assert entry["gap"] == trial.metrics["loss"] - trial.metrics["train_loss"]
+        assert entry["weights_left"] == trial.weights - sum(int((kernel == 0).sum()) for kernel in kernels.values())
+        for layer, (name, kernel) in zip(entry["layers"], kernels.items(), strict=True):
+            assert layer == {
+                "name": name,
+                "weights": kernel.size,
+                "zeros": pytest.approx(np.mean(kernel == 0)),
+                "norm": pytest.approx(np.linalg.norm(kernel)),
+                "units": kernel.shape[1],
+                "dead": int((np.abs(kernel).sum(axis=0) == 0).sum()),
+            }
+    page = (runs / "wine" / "report.html").read_text()
+    best = told[summary.best.number]
+    assert f"{best['weights']} numbers, {best['weights_left']} without those that are zero" in page
+
+
+def test_the_reliability_curve_is_in_the_report(runs: Path) -> None:
+    summary, predictions = winner_of(runs, "wine")
+    found = insight_of(runs / "wine")["validation"]["calibration"]
+
+    rows = sum(entry["rows"] for entry in found["bins"])
+    mean = sum(entry["rows"] * entry["predicted"] for entry in found["bins"]) / rows
+    right = sum(entry["rows"] * entry["observed"] for entry in found["bins"]) / rows
+    assert rows == len(predictions)
+    assert mean == pytest.approx(predictions.max(axis=1).mean())
+    assert right == pytest.approx(summary.best.metrics["accuracy"])
+    assert "calibration" not in insight_of(runs / "diabetes")["validation"]
+
+
 def test_residuals_are_true_and_predicted_values_in_their_own_unit(runs: Path) -> None:
     summary, predictions = winner_of(runs, "diabetes")
 

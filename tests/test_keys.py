@@ -45,6 +45,11 @@ def rows(ground: Groundwork) -> Any:
     return [part.tolist() for part in (split.train, split.validation, split.test)]
 
 
+def weights(ground: Groundwork) -> Any:
+    found = ground.dataset.roles.weights
+    return None if found is None else found.tolist()
+
+
 def session(ground: Groundwork) -> Session:
     return Session(ground, RunFolder(Path("x")), 1, Interruption())
 
@@ -63,12 +68,17 @@ EFFECTS: dict[str, tuple[Callable[[Groundwork], Any], tuple[str, ...]]] = {
     "data.columns.categorical": (columns, ("data.columns.categorical=[]",)),
     "data.columns.numeric": (columns, ("data.columns={numeric: [region], id: customer}",)),
     "data.columns.id": (lambda ground: ground.dataset.id, ("data.columns.id=plan",)),
+    "data.columns.weight": (weights, ("data.columns={weight: visits, id: customer, categorical: [region]}",)),
+    "data.columns.group": (rows, ("data.columns={group: visits, id: customer}",)),
+    "data.columns.time": (rows, ("data.columns={time: visits, id: customer}",)),
     "data.missing": (lambda ground: [column.missing for column in ground.dataset.columns], ('data.missing=["", "?"]',)),
     "data.split.validation": (rows, ("data.split.validation=0.3",)),
     "data.split.test": (rows, ("data.split.test=0.3",)),
     "data.split.seed": (rows, ("data.split.seed=2",)),
     "data.split.stratify": (rows, ("data.split.stratify=false",)),
     "data.split.column": (rows, ("data.split.column=plan",)),
+    "evaluation.folds": (lambda ground: ground.part_names, ("evaluation.folds=3",)),
+    "evaluation.repeats": (lambda ground: ground.part_names, ("evaluation.repeats=3",)),
     "objective.metric": (lambda ground: ground.objective, ("objective.metric=accuracy",)),
     "objective.direction": (
         lambda ground: ground.objective.is_better(0.1, 0.2),
@@ -96,6 +106,8 @@ OPTIONS = {
     "strategy.hyperband_iterations": "hyperband, hyperband_iterations: 2",
 }
 TESTED_BY_A_SEARCH = {"output.runs", "output.keep", "output.weights_mb", "output.predictions_mb"}
+# In tests/test_evaluation.py.
+TESTED_BY_A_SEARCH |= {"evaluation.confirm", "evaluation.refit"}
 
 
 def test_every_key_is_proven() -> None:

@@ -25,29 +25,53 @@ def draw(rows: int, classes: int, seed: int, coarse: bool, spread: float = 3.0) 
     )
 
 
-@settings(max_examples=60, deadline=None)
-@given(sizes, st.integers(2, 6), seeds, st.booleans(), st.sampled_from([0.1, 3.0, 500.0]), st.booleans())
+def draw_weights(weighing: str, rows: int, seed: int) -> np.ndarray | None:
+    if weighing == "all equal":
+        return None
+    weights = np.random.default_rng(seed).uniform(0.1, 5, rows)
+    if weighing == "some zero":
+        weights[1::3] = 0
+    return weights
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sizes,
+    st.integers(2, 6),
+    seeds,
+    st.booleans(),
+    st.sampled_from([0.1, 3.0, 500.0]),
+    st.booleans(),
+    st.sampled_from(["all equal", "random", "some zero"]),
+)
 def test_classification_agrees_with_scikit_learn(
-    rows: int, classes: int, seed: int, coarse: bool, spread: float, lacks_a_class: bool
+    rows: int, classes: int, seed: int, coarse: bool, spread: float, lacks_a_class: bool, weighing: str
 ) -> None:
     truth, prediction = draw(rows, classes, seed, coarse, spread)
     truth = np.minimum(truth, classes - 2) if lacks_a_class else truth
     task, positive = ("binary", seed % 2) if classes == 2 else ("multiclass", None)
 
-    ours = compute_metrics(task, truth, prediction, positive)
-    theirs = reported_metrics(task, truth, prediction, positive)
+    weights = draw_weights(weighing, rows, seed)
+
+    ours = compute_metrics(task, truth, prediction, positive, 1.0, weights)
+    theirs = reported_metrics(task, truth, prediction, positive, 1.0, weights)
 
     assert list(ours) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-12, abs=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 2), min_size=2, max_size=40), st.floats(0.1, 100))
-def test_regression_agrees_with_scikit_learn(pairs: list[tuple[float, float]], scale: float) -> None:
+@given(
+    st.lists(st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 2), min_size=2, max_size=40),
+    st.floats(0.1, 100),
+    st.sampled_from(["all equal", "random"]),
+)
+def test_regression_agrees_with_scikit_learn(pairs: list[tuple[float, float]], scale: float, weighing: str) -> None:
     truth, prediction = (np.array(column) for column in zip(*pairs, strict=True))
+    weights = draw_weights(weighing, len(truth), 0)
 
-    ours = compute_metrics("regression", truth, prediction.astype(np.float32), None, scale)
-    theirs = reported_metrics("regression", truth, prediction.astype(np.float32), None, scale)
+    ours = compute_metrics("regression", truth, prediction.astype(np.float32), None, scale, weights)
+    theirs = reported_metrics("regression", truth, prediction.astype(np.float32), None, scale, weights)
 
     assert ours == pytest.approx(theirs, rel=1e-12, abs=1e-12)
 
@@ -105,3 +129,13 @@ def test_a_constant_truth_has_the_r2_of_scikit_learn() -> None:
 
     for prediction in (truth, truth + 1):
         assert compute_metrics("regression", truth, prediction, None)["r2"] == sk.r2_score(truth, prediction)
+
+
+def test_a_row_of_weight_two_counts_as_two_rows_and_one_of_weight_zero_not_at_all() -> None:
+    truth, prediction = draw(90, 3, 5, coarse=True)
+    weights = np.random.default_rng(1).integers(0, 3, 90)
+    doubled = np.repeat(np.arange(90), weights)
+
+    weighted = compute_metrics("multiclass", truth, prediction, None, 1.0, weights.astype(float))
+
+    assert weighted == pytest.approx(compute_metrics("multiclass", truth[doubled], prediction[doubled], None))

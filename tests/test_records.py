@@ -89,7 +89,7 @@ def test_the_last_end_of_a_trial_counts() -> None:
     )
 
     assert history.ends[0].score == 0.5
-    assert history.attempts == {0: 2}
+    assert history.attempts == {(0, ""): 2}
 
 
 def test_interrupted_trials_and_crashes_with_attempts_left_are_not_finished() -> None:
@@ -121,7 +121,8 @@ def test_a_trial_that_paused_goes_on_from_there() -> None:
 
     history = replay([*records, start, record("end", **encode_trial(Trial(proposal, Outcome.INTERRUPTED)))])
 
-    assert history.ends == history.pauses == {0: paused}
+    assert history.ends == {0: paused}
+    assert history.pauses == {(0, ""): paused}
     assert history.told(2) == (paused,)
     assert history.finished(2) == {}
 
@@ -172,6 +173,35 @@ def test_a_record_cannot_name_a_file_outside_of_what_a_run_may_delete(name: str)
     assert str(caught.value) == (
         f"x/journal.jsonl: line 4: whole, but not a record that hptune writes: expected a file of the run, got {name!a}"
     )
+
+
+@pytest.mark.parametrize("part", ["../x", "fold-", "fold-1-repeat-1", "Fold-1", 3])
+def test_a_record_cannot_be_of_a_part_that_there_is_not(part: object) -> None:
+    start = record("start", trial=0, part=part, attempt=1)
+
+    with pytest.raises(RunDamagedError, match="whole, but not a record that hptune writes"):
+        replay([record("header"), record("propose", **encode_proposal(Proposal(0, {}, 1))), start])
+
+
+def test_parts_are_told_apart_from_their_trial_and_from_what_follows_a_search() -> None:
+    proposal = Proposal(0, {}, 1)
+    names = ("fold-1", "fold-2", "confirm-1-fold-1")
+    parts = {name: Trial(proposal.as_part(name), Outcome.COMPLETED, score=0.25) for name in names}
+    whole = Trial(proposal, Outcome.COMPLETED, score=0.25, std_error=0.125, n=2)
+    records = [record("header"), record("propose", **encode_proposal(proposal))]
+    for name in names[:2]:
+        records.append(record("start", trial=0, part=name, attempt=1))
+        records.append(record("end", **encode_trial(parts[name])))
+    assert replay(records).told(2) == ()
+
+    records += [record("end", **encode_trial(whole)), record("stop", reason="budget used")]
+    records += [record("start", trial=0, part=names[2], attempt=1), record("end", **encode_trial(parts[names[2]]))]
+    history = replay(records)
+
+    assert history.told(2) == (whole,)
+    assert history.ends == {0: whole}
+    assert history.parts == {(0, name): part for name, part in parts.items()}
+    assert history.stop is not None
 
 
 @given(st.lists(st.dictionaries(st.text(), st.none() | scalars | st.lists(scalars)).map(with_type), max_size=9))

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from hptune.budget import Budget
 from hptune.objective import Objective
 from hptune.trial import Exhausted, Outcome, Proposal, Trial, Wait
-from hptune.tuner import BUDGET_USED, INTERRUPTED, TIME_USED, Budget, Past, Tuner
+from hptune.tuner import BUDGET_USED, INTERRUPTED, TIME_USED, Past, Tuner
 
 SQUARE = Objective("mse", "max")
 

@@ -28,6 +28,7 @@ from hptune.reporting.markdown import to_markdown
 from hptune.reporting.overview import RunLine
 from hptune.reporting.summary import Summary
 from hptune.reporting.words import (
+    describe_certainty,
     describe_ensemble,
     format_age,
     format_bytes,
@@ -106,11 +107,16 @@ def show_summary(console: Console, summary: Summary) -> None:
     metric = summary.objective.metric
     completed = [row for row in board.rows() if row["rank"] is not None]
     if completed:
-        columns = {"rank": "rank", "trial": "trial", metric: "score", "best_epoch": "best_epoch", "weights": "weights"}
+        columns = {"rank": "rank", "trial": "trial", metric: "score"}
+        if any(trial.n > 1 for trial in board.scored):
+            columns |= {"±": "std_error"}
+        if board.confirmed:
+            columns |= {"confirmed": "confirmed"}
+        columns |= {"best_epoch": "best_epoch", "weights": "weights"}
         # Leave out the section: the keys below it are unique.
         columns |= {name.partition(".")[2]: name for name in board.dimensions}
         cells = {
-            title: [_brief(row[key], 6 if key == "score" else 3) for row in completed[:_SHOWN_RANKS]]
+            title: [_brief(row[key], 6 if key in ("score", "confirmed") else 3) for row in completed[:_SHOWN_RANKS]]
             for title, key in columns.items()
         }
         shown = _fitting(cells, console.width)
@@ -123,6 +129,8 @@ def show_summary(console: Console, summary: Summary) -> None:
         names = list(rows_of_verdict[0][1])
         scores = ([name, *values.values()] for name, values in rows_of_verdict)
         console.print(table(f"Best model (trial {summary.verdict['trial']})", ["metric", *names], scores, names))
+        for line in describe_certainty(summary.verdict):
+            say(console, line)
         console.print()
     others = {name: count for name, count in summary.outcomes.items() if name != Outcome.COMPLETED.value}
     counts = "".join(f", {count} {name}" for name, count in sorted(others.items()))
@@ -170,6 +178,8 @@ def show_check(console: Console, facts: Mapping[str, Any]) -> None:
     say(console, f"{facts['name']}: {data['task']} task ({data['task_reason']})")
     say(console, f"objective: {facts['objective']['metric']}, {facts['objective']['direction']}")
     say(console, "rows: " + ", ".join(f"{part} {count}" for part, count in data["rows"].items()))
+    if data["roles"]:
+        say(console, "never learned from: " + ", ".join(f"{role} {name}" for role, name in data["roles"].items()))
     console.print()
     shown = [
         (column["name"], column["kind"], column["missing"], column["distinct"], column["reason"])

@@ -19,6 +19,7 @@ import polars as pl
 from hptune.data.bundled import PREFIX, bundled_files, read_bundled
 from hptune.data.formats import check_column_names, open_bytes, quote, read_frame
 from hptune.data.kinds import Column, Kind, Understood, understand
+from hptune.data.roles import Roles, read_roles
 from hptune.data.target import Target, understand_target
 from hptune.errors import DataError
 from hptune.objective import Task
@@ -41,8 +42,8 @@ class Dataset:
     """A table and what was decided about it.
 
     Attributes:
-        frame: Inputs, target and id; numbers Float64, categories String, null where missing; the target String for
-            classification, else Float64.
+        frame: Inputs, target, weight and id; numbers Float64, categories String, null where missing; the target String
+            for classification, else Float64.
         columns: The inputs, in order.
         target: Name of the target column.
         task: What is predicted.
@@ -53,6 +54,8 @@ class Dataset:
         parts: For each row 0, 1, 2 for train, validation, test, or -1 where it is to be split.
         files: Name as written, size and hash of what was read.
         notes: What the user should know.
+        roles: Weight, group and time of each row, where the experiment names such columns.
+        weight: Name of the weight column.
     """
 
     frame: pl.DataFrame
@@ -66,6 +69,8 @@ class Dataset:
     parts: npt.NDArray[np.int8]
     files: tuple[StoredFile, ...]
     notes: tuple[str, ...]
+    roles: Roles
+    weight: str | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def read_dataset(spec: DataSpec, folder: Path) -> Dataset:
     _check_names(spec, raw)
     faults: list[str] = []
     found: list[Understood] = []
-    aside = {spec.target, spec.columns.id, spec.split.column, *spec.columns.exclude}
+    of_rows = (spec.columns.id, spec.columns.weight, spec.columns.group, spec.columns.time, spec.split.column)
+    aside = {spec.target, *of_rows, *spec.columns.exclude}
     for name in raw.frame.columns:
         if name in aside:
             continue
@@ -107,6 +113,7 @@ def read_dataset(spec: DataSpec, folder: Path) -> Dataset:
     target = understand_target(raw.name, raw.frame[spec.target], spec)
     faults += target.faults
     parts = _given_parts(spec, raw, faults)
+    roles = read_roles(spec, raw.frame, raw.name, faults)
     if not columns and not faults:
         faults.append(f"{raw.name}: expected at least one input column beside the target, got none")
     if faults:
@@ -114,8 +121,10 @@ def read_dataset(spec: DataSpec, folder: Path) -> Dataset:
         raise DataError("\n".join(faults[:_MOST_FAULTS] + more))
     if spec.columns.id is not None:
         series.append(raw.frame[spec.columns.id])
+    if roles.weights is not None:
+        series.append(pl.Series(spec.columns.weight, roles.weights))
     frame = pl.DataFrame([*series, target.series.alias(spec.target)])
-    return _dataset(spec, frame, columns, target, parts, raw.files, (*notes, *target.notes))
+    return _dataset(spec, frame, columns, target, parts, raw.files, (*notes, *target.notes), roles)
 
 
 def _count(found: Sequence[Understood]) -> tuple[Column, ...]:
@@ -138,6 +147,7 @@ def _dataset(
     parts: npt.NDArray[np.int8],
     files: tuple[StoredFile, ...],
     notes: tuple[str, ...],
+    roles: Roles,
 ) -> Dataset:
     return Dataset(
         frame=frame,
@@ -151,6 +161,8 @@ def _dataset(
         parts=parts,
         files=files,
         notes=notes,
+        roles=roles,
+        weight=spec.columns.weight,
     )
 
 
@@ -209,6 +221,7 @@ def _check_names(spec: DataSpec, raw: _Raw) -> None:
     check_column_names(Path(raw.name), names)
     columns = spec.columns
     named: list[tuple[str, str | None]] = [("data.target", spec.target), ("data.columns.id", columns.id)]
+    named += [(f"data.columns.{role}", getattr(columns, role)) for role in ("weight", "group", "time")]
     named.append(("data.split.column", spec.split.column))
     for key in ("exclude", "categorical", "numeric"):
         named += [(f"data.columns.{key}", name) for name in getattr(columns, key)]
@@ -297,3 +310,8 @@ def encode_target(frame: pl.DataFrame, target: str, labels: Sequence[str]) -> np
         return frame[target].to_numpy()
     index = {label: number for number, label in enumerate(labels)}
     return frame[target].replace_strict(index, return_dtype=pl.Int32).to_numpy()
+
+
+def weights_of(frame: pl.DataFrame, weight: str | None) -> npt.NDArray[np.float64] | None:
+    """Return how much each row counts; None where no column says, and all count the same."""
+    return None if weight is None else frame[weight].to_numpy()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from hptune.objective import Objective
+from hptune.reporting.curves import read_mean_curve
 from hptune.reporting.recorded import experiment_of
 from hptune.reporting.summary import leaderboard_of
-from hptune.run.folder import CURVE, RunFolder
+from hptune.run.folder import RunFolder
 from hptune.run.records import replay
 from hptune.space import SearchSpace
 from hptune.trial import Trial
@@ -70,7 +69,7 @@ def tell_run(folder: RunFolder) -> ToldRun:
             trial,
             _time(times.get(trial.number, [_EPOCH])[0]),
             _time(times.get(trial.number, [_EPOCH])[-1]),
-            tuple(_read_epochs(folder, trial)),
+            tuple(read_mean_curve(folder, trial)),
         )
         for trial in sorted(board.trials, key=lambda trial: trial.number)
     ]
@@ -83,9 +82,3 @@ _EPOCH = "1970-01-01T00:00:00Z"
 
 def _time(utc: str) -> datetime:
     return datetime.fromisoformat(utc).astimezone(UTC)
-
-
-def _read_epochs(folder: RunFolder, trial: Trial) -> Iterator[dict[str, Any]]:
-    for file in trial.files:
-        if file.name.endswith(f"/{CURVE}"):
-            yield from json.loads(folder.verified(file).read_text())["epochs"]

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from hptune.leaderboard import FIXED_COLUMNS, table_to_csv
+from hptune.leaderboard import table_to_csv
 from hptune.reporting.gates import Comparison
 from hptune.reporting.summary import Summary
 from hptune.trial import Trial
@@ -26,6 +26,7 @@ def to_json(summary: Summary, comparison: Comparison | None = None) -> str:
         "proposed": summary.proposed,
         "best": summary.verdict,
         "ensemble": summary.ensemble,
+        "insight": summary.insight,
         "test_looks": summary.test_looks,
     }
     if comparison is not None:
@@ -36,7 +37,7 @@ def to_json(summary: Summary, comparison: Comparison | None = None) -> str:
 def to_csv(summary: Summary) -> str:
     """Write the leaderboard as CSV for a spreadsheet: text that it would take for a formula is text there too."""
     board = summary.leaderboard
-    columns = [*FIXED_COLUMNS, *board.dimensions]
+    columns = [*board.fixed_columns, *board.dimensions]
     rows = ([_inert(row[column]) for column in columns] for row in board.rows())
     return table_to_csv([_inert(column) for column in columns], rows)
 

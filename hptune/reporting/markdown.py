@@ -8,7 +8,14 @@ from typing import Any
 
 from hptune.reporting.gates import Comparison
 from hptune.reporting.summary import Summary
-from hptune.reporting.words import describe_ensemble, format_number, format_value, printable, verdict_rows
+from hptune.reporting.words import (
+    describe_certainty,
+    describe_ensemble,
+    format_number,
+    format_value,
+    printable,
+    verdict_rows,
+)
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@])")
 
@@ -37,12 +44,16 @@ def to_markdown(summary: Summary, comparison: Comparison | None = None, most_row
         ]
     if summary.verdict is not None and (rows := verdict_rows(summary.verdict)):
         lines += [*markdown_table(("metric", *rows[0][1]), [(name, *scores.values()) for name, scores in rows]), ""]
+        if said := describe_certainty(summary.verdict):
+            lines += [*(f"* {escape_markdown(line)}" for line in said), ""]
     if summary.ensemble is not None:
         lines += [f"* {escape_markdown(line)}" for line in describe_ensemble(summary.ensemble)] + [""]
     board = summary.leaderboard
     shown = [row for row in board.rows() if row["rank"] is not None][:most_rows]
     if shown:
-        columns = ("rank", "trial", "score", "best_epoch", "weights", *board.dimensions)
+        spread = ("std_error",) if any(trial.n > 1 for trial in board.scored) else ()
+        confirmed = ("confirmed", "confirmed_error") if board.confirmed else ()
+        columns = ("rank", "trial", "score", *spread, *confirmed, "best_epoch", "weights", *board.dimensions)
         lines += [*markdown_table(columns, [[row[column] for column in columns] for row in shown]), ""]
         if len(board.scored) > len(shown):
             lines += [f"{len(board.scored) - len(shown)} further trials are in leaderboard.csv.", ""]

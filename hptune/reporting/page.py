@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from hptune.errors import RunDamagedError
 from hptune.reporting.advice import advise
 from hptune.reporting.importance import measure_importance
 from hptune.reporting.page_data import gather_data
@@ -23,7 +22,7 @@ from hptune.reporting.story import count_failures, tell_story
 from hptune.reporting.summary import Summary, summarize
 from hptune.reporting.words import describe_ensemble, format_bytes, format_number, printable, verdict_rows
 from hptune.run.files import write_text
-from hptune.run.folder import INSIGHT, PAGE, RunFolder
+from hptune.run.folder import PAGE, RunFolder
 from hptune.run.records import replay
 
 LIBRARY = "vendor/echarts.min.js"
@@ -59,7 +58,7 @@ def render_page(folder: RunFolder) -> str:
     summary = summarize(folder, history)
     experiment = experiment_of(history.header, folder.name)
     space = experiment.space()
-    insight = _read_insight(folder)
+    insight = summary.insight
     scored = summary.leaderboard.scored
     importance = measure_importance(space, scored, summary.objective)
     findings = advise(space, scored, summary.objective, importance)
@@ -80,6 +79,8 @@ def render_page(folder: RunFolder) -> str:
             "files": history.header["data"],
             "environment": _read_environment(folder),
             "experiment": _read_text(folder, "experiment.yaml"),
+            "layers": _layers_of_best(summary),
+            "calibration": validation.get("calibration"),
             "has_zeros": any(share is not None for share in data["trials"]["zeros"]),
             "data": data,
             "style": assets[_STYLE],
@@ -137,15 +138,6 @@ def _read_asset(name: str) -> str:
     return resources.files("hptune.reporting").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _read_insight(folder: RunFolder) -> Mapping[str, Any] | None:
-    text = _read_text(folder, INSIGHT)
-    try:
-        content: Mapping[str, Any] | None = json.loads(text) if text else None
-    except ValueError as error:
-        raise RunDamagedError(f"{folder.path / INSIGHT}: expected the JSON that hptune wrote: {error}") from None
-    return content
-
-
 def _read_environment(folder: RunFolder) -> Mapping[str, Any] | None:
     """Return what `environment.json` says, with the command as a shell would take it."""
     try:
@@ -170,6 +162,12 @@ def _verdict_table(summary: Summary) -> Mapping[str, Any] | None:
     if not rows:
         return None
     return {"columns": list(rows[0][1]), "rows": [(name, list(scores.values())) for name, scores in rows]}
+
+
+def _layers_of_best(summary: Summary) -> Mapping[str, Any] | None:
+    """Return what regularization did to the model that is delivered."""
+    told = (summary.insight or {}).get("regularization") or []
+    return next((trial for trial in told if summary.best is not None and trial["trial"] == summary.best.number), None)
 
 
 def _shade(confusion: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -6,16 +6,15 @@ thousand trials stays small. Full precision is in the run folder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hptune.errors import RunDamagedError
+from hptune.reporting.curves import read_mean_curve
 from hptune.reporting.importance import Importance
 from hptune.reporting.recorded import coordinates, describe_axis, shorten
 from hptune.reporting.summary import Summary
 from hptune.reporting.words import printable
-from hptune.run.folder import CURVE, RunFolder
+from hptune.run.folder import RunFolder
 from hptune.run.journal import Record
 from hptune.space import SearchSpace
 from hptune.trial import Trial
@@ -66,6 +65,7 @@ def gather_data(
             "zeros": [_zeros(insight, trial) for trial in trials],
             "values": [coordinates(dimension, trials) for dimension in space.dimensions],
         },
+        **_of_parts(summary),
         "progress": _best_over_time(records),
         "timeline": _timeline(records),
         "curves": _curves(folder, trials, metric),
@@ -80,6 +80,17 @@ def gather_data(
             for item in importance
         ],
         "residuals": _residuals(validation),
+    }
+
+
+def _of_parts(summary: Summary) -> dict[str, list[float | None] | None]:
+    """List standard errors, and scores with fresh seeds; None where no trial has any."""
+    board = summary.leaderboard
+    has_parts = any(trial.n > 1 for trial in board.scored)
+    confirmed = {number: shorten(found.score) for number, found in board.confirmed.items()}
+    return {
+        "std_error": [shorten(trial.std_error) for trial in board.trials] if has_parts else None,
+        "confirmed": [confirmed.get(trial.number) for trial in board.trials] if confirmed else None,
     }
 
 
@@ -110,26 +121,33 @@ def _best_over_time(records: Iterable[Record]) -> list[list[Any]]:
     return [
         [round(record["active"], 1), record["trial"], shorten(record["score"])]
         for record in records
-        if record["type"] in ("end", "pause") and record["score"] is not None and "active" in record
+        if record["type"] in ("end", "pause")
+        and record["score"] is not None
+        and "active" in record
+        and not record.get("part")
     ]
 
 
 def _timeline(records: Iterable[Record]) -> list[list[Any]]:
     """List (worker, start, end, trial, outcome) of every attempt, in active seconds; the end is None while it runs."""
-    begun: dict[int, Record] = {}
+    begun: dict[tuple[int, str], Record] = {}
     bars: list[list[Any]] = []
     last = 0.0
     for record in records:
         last = record.get("active", last)
         if record["type"] == "start" and "active" in record:
-            begun[record["trial"]] = record
-        elif record["type"] in ("end", "pause") and (start := begun.pop(record["trial"], None)) is not None:
+            begun[_key(record)] = record
+        elif record["type"] in ("end", "pause") and (start := begun.pop(_key(record), None)) is not None:
             bars.append([start["worker"], start["active"], last, record["trial"], record["outcome"]])
     # What has no end is running, or its process died; nobody can tell from here.
     bars += [[start["worker"], start["active"], None, start["trial"], "no end"] for start in begun.values()]
     return [
         [worker, round(start, 1), end if end is None else round(end, 1), *rest] for worker, start, end, *rest in bars
     ]
+
+
+def _key(record: Record) -> tuple[int, str]:
+    return record["trial"], record.get("part", "")
 
 
 def _curves(folder: RunFolder, trials: Sequence[Trial], metric: str) -> dict[str, Any]:
@@ -143,7 +161,7 @@ def _curves(folder: RunFolder, trials: Sequence[Trial], metric: str) -> dict[str
     for trial in _best_and_evenly(trials):
         if room <= 0:
             break
-        epochs = _read_curve(folder, trial)
+        epochs = read_mean_curve(folder, trial)
         lines = {
             part: [shorten(epoch.get(f"{part}_{metric}"), _CURVE_DIGITS) for epoch in epochs]
             for part in ("validation", "train")
@@ -166,16 +184,3 @@ def _best_and_evenly(trials: Sequence[Trial]) -> list[Trial]:
                 best.append(others[index])
         step //= 2
     return best
-
-
-def _read_curve(folder: RunFolder, trial: Trial) -> list[dict[str, Any]]:
-    """Read a trial's curve in all its parts; a trial that went on after a pause has several."""
-    epochs: list[dict[str, Any]] = []
-    for file in trial.files:
-        if file.name.endswith(f"/{CURVE}"):
-            path = folder.verified(file)
-            try:
-                epochs += json.loads(path.read_text())["epochs"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise RunDamagedError(f"{path}: expected the JSON that hptune wrote: {error}") from None
-    return epochs

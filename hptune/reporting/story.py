@@ -10,9 +10,10 @@ from typing import Any
 from hptune.objective import Objective
 from hptune.reporting.advice import Finding
 from hptune.reporting.summary import Summary
-from hptune.reporting.words import format_duration, format_number
+from hptune.reporting.words import describe_certainty, format_duration, format_interval, format_number
 from hptune.trial import Outcome
 
+LEVEL = 0.95
 _BASELINES = {
     "majority": "always saying the class shares",
     "mean": "always saying the mean",
@@ -25,8 +26,10 @@ class Story:
     """What a reader wants first.
 
     Attributes:
-        headline: The best score; what to say where there is none.
-        interval: Where the score would lie on other rows; empty where that is not known.
+        headline: The score of the best model, with its interval on other rows where that is known; what to say where
+            there is none.
+        basis: Of which rows it is.
+        interval: Where the validation score would lie on other rows; empty where that is not known.
         baselines: How it stands against simple predictors.
         certainty: How sure it is that this trial is the best.
         effort: How much was tried, and how long it took.
@@ -34,6 +37,7 @@ class Story:
     """
 
     headline: str
+    basis: str
     interval: str
     baselines: tuple[str, ...]
     certainty: tuple[str, ...]
@@ -55,7 +59,8 @@ def tell_story(
     """
     validation = (insight or {}).get("validation")
     return Story(
-        headline=_headline(summary),
+        headline=_headline(summary, validation),
+        basis=_basis(summary),
         interval=_interval(validation),
         baselines=tuple(_against_baselines(summary.verdict, summary.objective)),
         certainty=tuple(_certainty(summary, validation)),
@@ -64,17 +69,44 @@ def tell_story(
     )
 
 
-def _headline(summary: Summary) -> str:
+def _headline(summary: Summary, validation: Mapping[str, Any] | None) -> str:
     if summary.best is None:
         return "no trial has a score yet" if summary.proposed else "no trial yet"
-    return f"{summary.objective.metric} {format_number(summary.best.score)}"
+    metric = summary.objective.metric
+    own = _of_test(summary)
+    if own is None:
+        bounds = None if validation is None or validation["low"] is None else (validation["low"], validation["high"])
+        score = summary.best.score
+    else:
+        bounds = (summary.verdict or {})["intervals"]["scores"]["test"].get(metric)
+        score = own
+    shown = "" if bounds is None else f" ({LEVEL:.0%} interval {format_interval(bounds)})"
+    return f"{metric} {format_number(score)}{shown}"
+
+
+def _of_test(summary: Summary) -> float | None:
+    """Return the test score of the model that is delivered, where its interval is known too."""
+    verdict, best = summary.verdict or {}, summary.best
+    if best is None or verdict.get("trial") != best.number or not verdict.get("intervals"):
+        return None
+    score: float | None = verdict["test"].get(summary.objective.metric)
+    return score
+
+
+def _basis(summary: Summary) -> str:
+    if summary.best is None:
+        return ""
+    number, score = summary.best.number, format_number(summary.best.score)
+    if _of_test(summary) is None:
+        return f"on validation rows, trial {number}"
+    return f"on {(summary.verdict or {})['rows']['test']} test rows, trial {number}; {score} on validation rows"
 
 
 def _interval(validation: Mapping[str, Any] | None) -> str:
     if validation is None or validation["low"] is None:
         return ""
     return (
-        f"{validation['level']:.0%} interval {format_number(validation['low'])} to "
+        f"validation: {validation['level']:.0%} interval {format_number(validation['low'])} to "
         f"{format_number(validation['high'])}, from {validation['draws']} bootstrap draws of the "
         f"{validation['rows']} validation rows"
     )
@@ -90,12 +122,21 @@ def _against_baselines(verdict: Mapping[str, Any] | None, objective: Objective) 
             continue
         word = "better than" if objective.is_better(test, other) else "worse than"
         word = "as good as" if other == test else word
-        lines.append(f"That is {word} {_BASELINES.get(name, name)}: {format_number(other)}.")
+        sure = _sure(verdict, name, objective.metric)
+        lines.append(f"That is {word} {_BASELINES.get(name, name)}: {format_number(other)}{sure}.")
     return lines
 
 
+def _sure(verdict: Mapping[str, Any], name: str, metric: str) -> str:
+    """Say whether a difference to a simple predictor is beyond chance, from the paired interval."""
+    bounds = ((verdict.get("intervals") or {}).get("gains") or {}).get(name, {}).get(metric)
+    if bounds is None:
+        return ""
+    return ", within chance" if bounds[0] <= 0 <= bounds[1] else ", beyond chance"
+
+
 def _certainty(summary: Summary, validation: Mapping[str, Any] | None) -> list[str]:
-    lines = []
+    lines = describe_certainty(summary.verdict) if summary.verdict is not None else []
     rivals = (validation or {}).get("rivals") or []
     best = (summary.verdict or {}).get("trial")
     if rivals:

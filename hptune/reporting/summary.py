@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hptune.errors import RunDamagedError
-from hptune.leaderboard import Leaderboard, rank
+from hptune.leaderboard import Confirmed, Leaderboard, rank
 from hptune.objective import Objective
+from hptune.parts import CONFIRMATION, REFIT, mean, natural_order, standard_error
+from hptune.reporting.curves import read_curves
 from hptune.run.files import read_file
-from hptune.run.folder import CURVE, RunFolder
+from hptune.run.folder import INSIGHT, RunFolder
 from hptune.run.records import History
 from hptune.trial import Outcome, Trial
 
@@ -33,6 +35,7 @@ class Summary:
         proposed: Trials proposed so far.
         test_looks: How often the test rows were scored.
         ensemble: `ensemble/ensemble.json`; None where no ensemble was made.
+        insight: `insight.json`; None until the search has ended.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Summary:
     proposed: int
     test_looks: int
     ensemble: Mapping[str, Any] | None = None
+    insight: Mapping[str, Any] | None = None
 
     @property
     def objective(self) -> Objective:
@@ -52,8 +56,11 @@ class Summary:
 
     @property
     def best(self) -> Trial | None:
-        """The first trial of the leaderboard, where one completed."""
-        return self.leaderboard.scored[0] if self.leaderboard.scored else None
+        """The first trial of the leaderboard, where one completed; once confirmed, the one that is delivered."""
+        scored = self.leaderboard.scored
+        if self.leaderboard.confirmed and self.verdict is not None:
+            scored = tuple(trial for trial in scored if trial.number == self.verdict["trial"]) or scored
+        return scored[0] if scored else None
 
 
 def summarize(folder: RunFolder, history: History | None = None) -> Summary:
@@ -78,6 +85,7 @@ def summarize(folder: RunFolder, history: History | None = None) -> Summary:
         proposed=len(history.proposals),
         test_looks=len(history.test_looks),
         ensemble=_read_json(folder.ensemble / "ensemble.json"),
+        insight=_read_json(folder.path / INSIGHT),
     )
 
 
@@ -95,7 +103,53 @@ def leaderboard_of(history: History) -> Leaderboard:
     ended = (
         trial for number, trial in history.ends.items() if trial.outcome is not Outcome.INTERRUPTED and number <= last
     )
-    return rank(ended, objective, dimensions)
+    return rank(ended, objective, dimensions, _confirmed(history))
+
+
+def _confirmed(history: History) -> dict[int, Confirmed]:
+    """Put together what candidates reached when they were trained again; the folds of a seed are one score."""
+    by_trial: dict[int, dict[str, list[Trial]]] = {}
+    for (number, part), trial in history.parts.items():
+        if part.startswith(CONFIRMATION):
+            seed = "-".join(part.split("-")[:2])
+            by_trial.setdefault(number, {}).setdefault(seed, []).append(trial)
+    return {number: _over_seeds(seeds.values()) for number, seeds in sorted(by_trial.items())}
+
+
+def _over_seeds(seeds: Collection[Sequence[Trial]]) -> Confirmed:
+    scores = [mean([part.score for part in parts if part.score is not None]) for parts in seeds if _all_scored(parts)]
+    if len(scores) < len(seeds):
+        return Confirmed(None, None, len(seeds))
+    return Confirmed(mean(scores), standard_error(scores), len(scores))
+
+
+def _all_scored(parts: Sequence[Trial]) -> bool:
+    return all(part.score is not None for part in parts)
+
+
+def parts_table(history: History) -> tuple[list[str], list[list[Any]]]:
+    """List every part of every trial: folds, repeats and what was trained again.
+
+    Returns:
+        Column names and rows, by trial and in the order of the parts.
+    """
+    columns = ["trial", "part", "status", "score", "best_epoch", "epochs", "weights", "engine"]
+    rows = [
+        [
+            part.number,
+            part.proposal.part,
+            part.outcome.value,
+            part.score,
+            part.best_epoch,
+            part.epochs,
+            part.weights,
+            part.engine or None,
+        ]
+        for _, part in sorted(history.parts.items(), key=lambda entry: (entry[0][0], natural_order(entry[0][1])))
+        # The last training on all rows has no score that says anything.
+        if part.outcome is not Outcome.INTERRUPTED and part.proposal.part != REFIT
+    ]
+    return columns, rows
 
 
 def _describe_state(history: History) -> str:
@@ -118,18 +172,19 @@ def _read_json(path: Path) -> Mapping[str, Any] | None:
 
 
 def history_table(folder: RunFolder, trials: Sequence[Trial]) -> tuple[list[str], list[list[Any]]]:
-    """Read the learning curves of all trials: one row a trial and epoch.
+    """Read the learning curves of all trials: one row a trial and epoch, and a part where trials have several.
 
     Returns:
-        Column names (trial, epoch, then every metric) and rows.
+        Column names (trial, part where there are several, epoch, then every metric) and rows.
     """
-    columns: dict[str, None] = {"trial": None, "epoch": None}
+    has_parts = any(trial.n > 1 for trial in trials)
+    columns: dict[str, None] = dict.fromkeys(("trial", "part", "epoch") if has_parts else ("trial", "epoch"))
     entries: list[dict[str, Any]] = []
     for trial in sorted(trials, key=lambda trial: trial.number):
-        for file in trial.files:
-            if file.name.endswith(f"/{CURVE}"):
-                for epoch in json.loads(folder.verified(file).read_text())["epochs"]:
-                    entries.append({"trial": trial.number, **epoch})
-                    columns.update(dict.fromkeys(epoch))
+        for part, epochs in read_curves(folder, trial).items():
+            named = {"part": part} if has_parts else {}
+            for epoch in epochs:
+                entries.append({"trial": trial.number, **named, **epoch})
+                columns.update(dict.fromkeys(epoch))
     names = list(columns)
     return names, [[entry.get(name) for name in names] for entry in entries]

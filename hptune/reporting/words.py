@@ -63,16 +63,66 @@ def format_age(utc: str) -> str:
     return f"{days} day{'s' if days > 1 else ''}" if days else format_duration(seconds)
 
 
-def verdict_rows(verdict: Mapping[str, Any]) -> list[tuple[str, dict[str, float | None]]]:
+def verdict_rows(verdict: Mapping[str, Any]) -> list[tuple[str, dict[str, float | str | None]]]:
     """Arrange final metrics: for each metric the score of validation, test, and the simple predictors on test rows.
 
     Returns:
-        Metric names with scores by column name; a column without any score is left out.
+        Metric names with scores by column name, and the interval of the test score as text; a column without any score
+        is left out.
     """
-    sources: dict[str, Mapping[str, float]] = {"validation": verdict["validation"], "test": verdict["test"] or {}}
+    sources: dict[str, Mapping[str, float | str]] = {"validation": verdict["validation"], "test": verdict["test"] or {}}
+    if found := (verdict.get("intervals") or {}).get("scores", {}).get("test"):
+        shown = {metric: format_interval(bounds) for metric, bounds in found.items()}
+        sources[f"{verdict['intervals']['level']:.0%} interval"] = shown
     sources.update({f"{name} (test)": scores for name, scores in verdict["baselines"].items()})
     columns = [name for name, scores in sources.items() if scores]
     return [(metric, {name: sources[name].get(metric) for name in columns}) for metric in verdict["validation"]]
+
+
+def format_interval(bounds: Sequence[float]) -> str:
+    """Show an interval with as many digits as say something.
+
+    >>> format_interval((0.98123456, 0.99012345))
+    '0.9812 to 0.9901'
+    """
+    low, high = bounds
+    return f"{low:.4g} to {high:.4g}"
+
+
+def describe_certainty(verdict: Mapping[str, Any]) -> list[str]:
+    """Say in sentences how sure the verdict is: the ranking, the winner's luck, thresholds, what it was trained on."""
+    lines = []
+    if sentence := (verdict.get("choice") or {}).get("sentence"):
+        lines.append(sentence)
+    if (drop := verdict.get("optimism")) is not None:
+        metric, rows = verdict["objective"]["metric"], verdict["rows"]["test"]
+        own, test = verdict["validation"][metric], verdict["test"][metric]
+        what = f"{format_brief(abs(drop))} {'better' if drop > 0 else 'worse'}" if drop else "as good"
+        than = "than" if drop else "as"
+        lines.append(
+            f"The winner's validation {metric} {format_brief(own)} is {what} {than} {format_brief(test)} on {rows} "
+            "test rows, which chose nothing."
+        )
+    if (threshold := verdict.get("threshold")) is not None:
+        lines.append(
+            f"A row is taken for the positive class from probability {format_brief(threshold)} on, chosen on "
+            "validation rows; every metric here is of such decisions."
+        )
+    if verdict.get("refit"):
+        lines.append(
+            "The delivered model was trained on training and validation rows together: no honest validation score "
+            "exists for it, those shown are of the trial that won."
+        )
+    return lines
+
+
+def format_brief(value: float) -> str:
+    """Show a number within a sentence.
+
+    >>> format_brief(0.12345678)
+    '0.1235'
+    """
+    return f"{value:.4g}"
 
 
 def describe_ensemble(ensemble: Mapping[str, Any]) -> list[str]:

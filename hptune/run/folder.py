@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hptune.errors import RunDamagedError, StorageError, UsageError
+from hptune.parts import PATTERN
 from hptune.run.files import (
     TEMPORARY_SUFFIX,
     describe_file,
@@ -30,7 +31,7 @@ from hptune.trial import StoredFile, Trial
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # A run may be copied to Windows, where these are devices whatever ending follows.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_TRIAL_FOLDER = re.compile(r"\d{4,}(-from-\d{4,})?")
+_TRIAL_FOLDER = re.compile(rf"\d{{4,}}(-{PATTERN})?(-from-\d{{4,}})?")
 # What a process leaves that was killed before it had recorded anything.
 _BEFORE_THE_JOURNAL = re.compile(r"holder\.json.*|hptune\.log")
 WEIGHTS = "weights.npz"
@@ -101,9 +102,13 @@ class RunFolder:
         """The detail: tracebacks, versions, what workers printed when they died."""
         return self.path / "hptune.log"
 
-    def trial(self, number: int, first_epoch: int = 1) -> Path:
-        """The folder of a trial; what goes on after a pause has its own, so that nothing recorded is overwritten."""
-        suffix = f"-from-{first_epoch:04d}" if first_epoch > 1 else ""
+    def trial(self, number: int, first_epoch: int = 1, part: str = "") -> Path:
+        """The folder of a trial or of a part of it.
+
+        What goes on after a pause has its own, so that nothing recorded is overwritten.
+        """
+        suffix = f"-{part}" if part else ""
+        suffix += f"-from-{first_epoch:04d}" if first_epoch > 1 else ""
         return self.path / "trials" / f"{number:04d}{suffix}"
 
     @property
@@ -198,9 +203,9 @@ class RunFolder:
         numbers = [int(match[1]) for folder in list_runs(self.path.parent) if (match := pattern.fullmatch(folder.name))]
         return RunFolder(self.path.with_name(f"{self.name}.{max(numbers)}")) if numbers else None
 
-    def begin_attempt(self, number: int, first_epoch: int = 1) -> Path:
+    def begin_attempt(self, number: int, first_epoch: int = 1, part: str = "") -> Path:
         """Give an attempt an empty folder: it has fresh files."""
-        folder = self.trial(number, first_epoch)
+        folder = self.trial(number, first_epoch, part)
         if not folder.parent.is_dir():
             # Not the run's folder itself: where that was moved away, nothing is begun in its old place.
             make_folder(folder.parent)
@@ -223,9 +228,7 @@ class RunFolder:
 
     def collect_garbage(self, history: History) -> None:
         """Delete what no record names: half-written files and the folders of attempts that did not end."""
-        named = {
-            file.name for state in (history.ends, history.pauses) for trial in state.values() for file in trial.files
-        }
+        named = history.files
         trials = self.path / "trials"
         # A session that was killed may have made it and not synced it.
         make_folder(trials)
@@ -266,15 +269,14 @@ def beyond_limits(ranked: Iterable[Trial], limits_bytes: Mapping[str, int], keep
     spent = dict.fromkeys(limits_bytes, 0)
     names = []
     for rank, trial in enumerate(ranked):
-        for file in trial.files:
-            kind = Path(file.name).name
-            if kind not in limits_bytes:
-                continue
-            spent[kind] += file.size
-            is_kept = spent[kind] <= limits_bytes[kind] and (kind != WEIGHTS or rank < keep)
+        for kind, limit in limits_bytes.items():
+            # Those of a trial's parts are of use together only.
+            files = trial.files_named(kind)
+            spent[kind] += sum(file.size for file in files)
+            is_kept = spent[kind] <= limit and (kind != WEIGHTS or rank < keep)
             # The winner's files stay whatever the limits say: the best model is made from them.
             if not is_kept and rank > 0:
-                names.append(file.name)
+                names += [file.name for file in files]
     return names
 
 

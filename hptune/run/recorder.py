@@ -7,15 +7,17 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from hptune.leaderboard import rank
 from hptune.objective import Objective
+from hptune.parts import CONFIRMATION
 from hptune.run.folder import PREDICTIONS, STATE, WEIGHTS, RunFolder, beyond_limits
 from hptune.run.journal import Journal
 from hptune.run.log import LOGGER
 from hptune.run.records import History, encode_proposal, encode_trial, take_state
-from hptune.trial import Outcome, Proposal, StoredFile, Trial
+from hptune.trial import Key, Outcome, Proposal, StoredFile, Trial
 
 # Looking through all kept files after each trial would cost time that grows with the square of the trials.
 _TRIALS_BETWEEN_CLEARINGS = 20
@@ -53,15 +55,16 @@ class RunRecorder:
         self._keep = keep
         self._epochs = epochs
         self._active = active
-        self._ends = dict(history.ends)
-        self.pauses = dict(history.pauses)
+        wholes = {trial.proposal.key: trial for trial in history.ends.values()}
+        self._states: dict[Key, Trial] = {**wholes, **history.parts}
+        self.pauses: dict[Key, Trial] = dict(history.pauses)
         self._ended_since_clearing = 0
         self._deleted: set[str] = set()
 
     @property
     def trials(self) -> tuple[Trial, ...]:
         """The last end of every trial so far."""
-        return tuple(self._ends.values())
+        return tuple(trial for trial in self._states.values() if not trial.proposal.part)
 
     def propose(self, proposal: Proposal) -> None:
         """Record a proposal."""
@@ -69,11 +72,12 @@ class RunRecorder:
 
     def start(self, proposal: Proposal, attempt: int, worker: int) -> None:
         """Record that an attempt begins, in an empty folder."""
-        first_epoch = self.first_epoch(proposal.trial)
-        self._folder.begin_attempt(proposal.trial, first_epoch)
+        first_epoch = self.first_epoch(proposal.key)
+        self._folder.begin_attempt(proposal.trial, first_epoch, proposal.part)
         self._append(
             "start",
             trial=proposal.trial,
+            part=proposal.part,
             attempt=attempt,
             first_epoch=first_epoch,
             last_epoch=proposal.until or self._epochs(proposal),
@@ -82,9 +86,9 @@ class RunRecorder:
             pid=os.getpid(),
         )
 
-    def first_epoch(self, number: int) -> int:
-        """Return the epoch with which the next attempt at a trial begins: after its last pause, else the first."""
-        return self.pauses[number].epochs + 1 if number in self.pauses else 1
+    def first_epoch(self, key: Key) -> int:
+        """Return the epoch with which the next attempt begins: after the last pause, else the first."""
+        return self.pauses[key].epochs + 1 if key in self.pauses else 1
 
     def pause(self, trial: Trial) -> None:
         """Record how far a trial came; its files are on the disk already."""
@@ -93,26 +97,41 @@ class RunRecorder:
 
     def end(self, trial: Trial) -> None:
         """Record how an attempt ended; its files are on the disk already."""
-        files = tuple(file for file in trial.files if not file.name.endswith(f"/{STATE}"))
+        # Parts that wait for another attempt at their trial's crashed one go on from their states.
+        needless: tuple[str, ...] = () if trial.outcome.may_be_tried_again else (STATE,)
+        if trial.proposal.part.startswith(CONFIRMATION):
+            # A candidate that is trained again is only judged: nobody will build a model of it.
+            needless = (STATE, WEIGHTS)
+        files = tuple(file for file in trial.files if Path(file.name).name not in needless)
+        needed = {file.name for file in files}
         message = trial.message
         if len(message) > _LONGEST_MESSAGE:
             LOGGER.warning("trial %d %s: %s", trial.number, trial.outcome.value, message)
             message = (
                 f"{message[:_LONGEST_MESSAGE]}... and {len(message) - _LONGEST_MESSAGE} more characters, see the log"
             )
+        left = [file.name for file in trial.files if file.name not in needed]
         trial = dataclasses.replace(trial, files=files, message=message)
         self._append("end", **encode_trial(trial))
         self._take(trial)
+        self._folder.delete(left)
         self._ended_since_clearing += 1
         if self._ended_since_clearing >= _TRIALS_BETWEEN_CLEARINGS:
             self.clear()
 
     def _take(self, trial: Trial) -> None:
         """Let a trial's last state be this one, and delete the files that only the one before has named."""
-        before = (*self._ends.get(trial.number, trial).files, *self.pauses.get(trial.number, trial).files)
-        take_state(self._ends, self.pauses, trial)
-        now = (*self._ends[trial.number].files, *self.pauses.get(trial.number, trial).files)
-        self._folder.delete({file.name for file in before} - {file.name for file in now})
+        before = self._named(trial)
+        take_state(self._states, self.pauses, trial)
+        # The whole trial names the files of its parts until it has come as far as they have.
+        if not trial.proposal.part:
+            self._folder.delete(before - self._named(trial))
+
+    def _named(self, trial: Trial) -> set[str]:
+        """Name the files that a trial has on record."""
+        key = trial.proposal.key
+        states = (known[key] for known in (self._states, self.pauses) if key in known)
+        return {file.name for state in states for file in state.files}
 
     def _append(self, kind: str, **fields: Any) -> None:
         self._journal.append(kind, **fields, active=round(self._active(), 3))
@@ -121,7 +140,7 @@ class RunRecorder:
         """Delete the weights and predictions that need not be kept."""
         self._ended_since_clearing = 0
         # A paused trial keeps its files: it may go on.
-        ended = (trial for trial in self._ends.values() if trial.outcome is not Outcome.PAUSED)
+        ended = (trial for trial in self.trials if trial.outcome is not Outcome.PAUSED)
         scored = (trial for trial in ended if trial.score is not None)
         limits = {WEIGHTS: self._keep["weights_mb"] << 20, PREDICTIONS: self._keep["predictions_mb"] << 20}
         ranked = rank(scored, self._objective, ()).trials

@@ -15,11 +15,13 @@ from typing import Any
 
 from hptune.errors import RunDamagedError
 from hptune.objective import METRICS
+from hptune.parts import PATTERN, WHOLE, is_beside
 from hptune.run.journal import Record
-from hptune.trial import Outcome, Proposal, StoredFile, Trial
+from hptune.trial import Key, Outcome, Proposal, StoredFile, Trial
 
 # Files that a record may name, relative to the run; they are read, and deleted where they need not be kept.
-_FILE_NAME = re.compile(r"(trials/\d{4,}(-from-\d{4,})?|best|ensemble)/[A-Za-z0-9][A-Za-z0-9._-]*")
+_FILE_NAME = re.compile(rf"(trials/\d{{4,}}(-{PATTERN})?(-from-\d{{4,}})?|best|ensemble)/[A-Za-z0-9][A-Za-z0-9._-]*")
+_PART = re.compile(f"({PATTERN})?")
 
 
 def encode_proposal(proposal: Proposal) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
     """Return the fields of an `end` or `pause` record; the configuration stands in the `propose` record."""
     return {
         "trial": trial.number,
+        "part": trial.proposal.part,
         "attempt": trial.attempt,
         "until": trial.proposal.until,
         "outcome": trial.outcome.value,
@@ -60,13 +63,16 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
         "message": trial.message,
         "seconds": round(trial.seconds, 3),
         "worker": trial.worker,
+        "std_error": trial.std_error,
+        "n": trial.n,
     }
 
 
 def decode_trial(record: Record, proposal: Proposal) -> Trial:
     """Read an `end` or `pause` record."""
+    std_error = record.get("std_error")
     return Trial(
-        proposal=replace(proposal, until=_expect(record.get("until"), int, type(None))),
+        proposal=replace(proposal.as_part(_part(record)), until=_expect(record.get("until"), int, type(None))),
         outcome=Outcome(record["outcome"]),
         attempt=_expect(record["attempt"], int),
         score=None if record["score"] is None else _finite(record["score"]),
@@ -79,7 +85,17 @@ def decode_trial(record: Record, proposal: Proposal) -> Trial:
         message=_expect(record["message"], str),
         seconds=_finite(record["seconds"]),
         worker=_expect(record["worker"], int),
+        std_error=None if std_error is None else _finite(std_error),
+        n=_expect(record.get("n", 1), int),
     )
+
+
+def _part(record: Record) -> str:
+    """Read which part of a trial a record is of; older journals know whole trials only."""
+    part: str = _expect(record.get("part", WHOLE), str)
+    if _PART.fullmatch(part) is None:
+        raise ValueError(f"a part of a trial, got {part!a}")
+    return part
 
 
 def decode_file(fields: Mapping[str, Any]) -> StoredFile:
@@ -126,10 +142,11 @@ class History:
     Attributes:
         header: The first record; empty where there is none yet.
         proposals: By trial number, in the order of proposing.
-        attempts: How often each trial was begun since it last paused.
-        results: Every pause, and every end of an attempt, in the order of ending.
-        ends: The last state of each trial that has paused or ended, in the order of reaching it.
-        pauses: Where the next attempt at a trial goes on.
+        attempts: How often each trial or part was begun since it last paused.
+        results: Every pause, and every end of an attempt, in the order of ending; of whole trials.
+        ends: The last state of each whole trial that has paused or ended, in the order of reaching it.
+        parts: The last state of each part that has paused or ended.
+        pauses: Where the next attempt at a trial or part goes on.
         stop: Why the search ended, as the last `stop` record says; None while it is under way or was killed.
         test_looks: Who scored the test rows.
         active: Seconds that all sessions have worked, as the last record that tells says.
@@ -137,10 +154,11 @@ class History:
 
     header: Record = field(default_factory=dict)
     proposals: Mapping[int, Proposal] = field(default_factory=dict)
-    attempts: Mapping[int, int] = field(default_factory=dict)
+    attempts: Mapping[Key, int] = field(default_factory=dict)
     results: tuple[Trial, ...] = ()
     ends: Mapping[int, Trial] = field(default_factory=dict)
-    pauses: Mapping[int, Trial] = field(default_factory=dict)
+    parts: Mapping[Key, Trial] = field(default_factory=dict)
+    pauses: Mapping[Key, Trial] = field(default_factory=dict)
     stop: Record | None = None
     test_looks: tuple[Record, ...] = ()
     active: float = 0.0
@@ -148,6 +166,22 @@ class History:
     def told(self, max_attempts: int) -> tuple[Trial, ...]:
         """Return what the strategy learned, in that order."""
         return tuple(trial for trial in self.results if not needs_another_attempt(trial, max_attempts))
+
+    def settled(self, max_attempts: int) -> tuple[Trial, ...]:
+        """Return the parts that need no further attempt."""
+        return tuple(part for part in self.parts.values() if not needs_another_attempt(part, max_attempts))
+
+    @property
+    def files(self) -> dict[str, StoredFile]:
+        """Every file that is recorded and not replaced, by name."""
+        own = [part for part in self.parts.values() if not self._is_taken_over(part)]
+        states = (*self.ends.values(), *own, *self.pauses.values())
+        return {file.name: file for trial in states for file in trial.files}
+
+    def _is_taken_over(self, part: Trial) -> bool:
+        """Tell whether a part's trial has ended: it names all that is needed of its parts."""
+        whole = self.ends.get(part.number)
+        return not is_beside(part.proposal.part) and whole is not None and whole.outcome is not Outcome.PAUSED
 
     def look_at(self, artifact: str) -> Record | None:
         """Return the last record of test rows scored with an artifact, by its name relative to the run."""
@@ -198,10 +232,10 @@ class _Replay:
 
     header: Record = field(default_factory=dict)
     proposals: dict[int, Proposal] = field(default_factory=dict)
-    attempts: dict[int, int] = field(default_factory=dict)
+    attempts: dict[Key, int] = field(default_factory=dict)
     results: list[Trial] = field(default_factory=list)
-    ends: dict[int, Trial] = field(default_factory=dict)
-    pauses: dict[int, Trial] = field(default_factory=dict)
+    states: dict[Key, Trial] = field(default_factory=dict)
+    pauses: dict[Key, Trial] = field(default_factory=dict)
     under_way: set[int] = field(default_factory=set)
     stop: Record | None = None
     test_looks: list[Record] = field(default_factory=list)
@@ -218,9 +252,11 @@ class _Replay:
                 proposal = decode_proposal(record)
                 self.proposals[proposal.trial] = proposal
             case "start":
-                self.attempts[record["trial"]] = _expect(record["attempt"], int)
-                self.under_way.add(self.proposals[record["trial"]].trial)
-                self.stop = None
+                number, part = self.proposals[record["trial"]].trial, _part(record)
+                self.attempts[number, part] = _expect(record["attempt"], int)
+                if not is_beside(part):
+                    self.under_way.add(number)
+                    self.stop = None
             case "end" | "pause":
                 self._take_trial(decode_trial(record, self.proposals[record["trial"]]))
             case "test_look":
@@ -233,12 +269,12 @@ class _Replay:
 
     def _take_trial(self, trial: Trial) -> None:
         # An end without a start before it is what the strategy decided on a trial that had paused.
-        if trial.number in self.under_way:
+        if trial.number in self.under_way and not trial.proposal.part:
             self.results.append(trial)
             self.under_way.discard(trial.number)
-        take_state(self.ends, self.pauses, trial)
+        take_state(self.states, self.pauses, trial)
         if trial.outcome is Outcome.PAUSED:
-            self.attempts.pop(trial.number, None)
+            self.attempts.pop(trial.proposal.key, None)
 
     def history(self) -> History:
         """Return what the records say so far."""
@@ -247,7 +283,8 @@ class _Replay:
             self.proposals,
             self.attempts,
             tuple(self.results),
-            self.ends,
+            {number: trial for (number, part), trial in self.states.items() if not part},
+            {key: trial for key, trial in self.states.items() if key[1]},
             self.pauses,
             self.stop,
             tuple(self.test_looks),
@@ -255,19 +292,21 @@ class _Replay:
         )
 
 
-def take_state(ends: dict[int, Trial], pauses: dict[int, Trial], trial: Trial) -> None:
-    """Let a trial's state be its last one: where it stands, and where its next attempt goes on.
+def take_state(states: dict[Key, Trial], pauses: dict[Key, Trial], trial: Trial) -> None:
+    """Let the state of a trial or part be its last one: where it stands, and where its next attempt goes on.
 
     Args:
-        ends: The last state of each trial; changed.
-        pauses: The last pause of each trial that may go on; changed.
+        states: The last state of each; changed.
+        pauses: The last pause of each that may go on; changed.
         trial: What has just ended.
     """
-    number = trial.number
+    key = trial.proposal.key
     if trial.outcome is Outcome.PAUSED:
-        pauses[number] = trial
+        pauses[key] = trial
     elif not trial.outcome.may_be_tried_again:
-        pauses.pop(number, None)
-    ends.pop(number, None)
+        # With a trial, all its parts have come to their end.
+        for other in [other for other in pauses if other == key or (not key[1] and other[0] == key[0])]:
+            del pauses[other]
+    states.pop(key, None)
     # What was interrupted after a pause still has what it reached before.
-    ends[number] = pauses.get(number, trial) if trial.outcome is Outcome.INTERRUPTED else trial
+    states[key] = pauses.get(key, trial) if trial.outcome is Outcome.INTERRUPTED else trial

@@ -25,7 +25,7 @@ from hptune.trial import Outcome, StoredFile, Trial
 _FREE = ("random", "grid")
 _OF_A_TRIAL = ("propose", "start", "pause", "end")
 _COPIED = ("experiment.yaml", "resolved.yaml", "environment.json")
-_BEST = ("model.keras", "hyperparameters.yaml", "metrics.json")
+_BEST = ("model.keras", "hyperparameters.yaml", "model_card.md", "test_rows.npz", "metrics.json")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ def _ruined(run: RunFolder, history: History) -> list[tuple[Trial, StoredFile, s
 
 def _lost_trials(records: Iterable[Record], history: History) -> list[str]:
     """Name the trials that had ended and are not among what is kept."""
-    ended = {record["trial"] for record in records if record["type"] == "end" and isinstance(record.get("trial"), int)}
+    ends = (record for record in records if record["type"] == "end" and not record.get("part"))
+    ended = {record["trial"] for record in ends if isinstance(record.get("trial"), int)}
     gone = sorted(ended - history.ends.keys())
     shown = ", ".join(map(str, gone[:20])) + (f" and {len(gone) - 20} more" if len(gone) > 20 else "")
     return [f"trials that had ended and will be trained again: {shown}"] if gone else []
@@ -149,8 +150,7 @@ def _copy(run: RunFolder, target: RunFolder, history: History, without: set[str]
     make_folder(target.path)
     for name in _COPIED:
         _copy_file(run.path / name, target.path / name)
-    files = [file for state in (history.ends, history.pauses) for trial in state.values() for file in trial.files]
-    for file in files:
+    for file in history.files.values():
         if file.name not in without and (run.path / file.name).is_file():
             for folder in ((target.path / file.name).parent.parent, (target.path / file.name).parent):
                 make_folder(folder)

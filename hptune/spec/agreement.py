@@ -8,7 +8,7 @@ from typing import Any
 from hptune.objective import METRICS
 from hptune.schedule import smallest_bracket
 from hptune.spec.dimensions import UNSET, Written
-from hptune.spec.experiment import Experiment, is_finite_number
+from hptune.spec.experiment import Experiment, SourceFiles, SplitSpec, is_finite_number
 from hptune.spec.problems import show, suggest
 from hptune.spec.search import GridSpec, HyperbandSpec
 from hptune.spec.settings import SETTINGS
@@ -20,6 +20,7 @@ def find_disagreements(experiment: Experiment) -> Iterator[Disagreement]:
     """Yield where the parts contradict each other: a path of keys, and a message."""
     written = experiment.written()
     yield from _objective(experiment)
+    yield from _rows(experiment)
     yield from _budget(experiment)
     yield from _grid(experiment, written)
     yield from _hyperband(experiment, written)
@@ -56,6 +57,25 @@ def _objective(experiment: Experiment) -> Iterator[Disagreement]:
     if direction != sensible:
         better = "larger" if sensible == "max" else "smaller"
         yield ("objective", "direction"), f"expected {sensible}, got {direction}: {metric} is better when {better}"
+
+
+def _rows(experiment: Experiment) -> Iterator[Disagreement]:
+    columns = experiment.data.columns
+    if columns.time is not None and columns.group is not None:
+        yield (
+            ("data", "columns", "group"),
+            "expected a group or a time column, got both: whole groups cannot be cut at a point in time; remove one",
+        )
+    if columns.time is not None and experiment.data.split.stratify is True:
+        yield ("data", "split", "stratify"), "read only without data.columns.time, which decides alone; remove it"
+    if experiment.evaluation.folds is not None:
+        if experiment.data.split.validation != SplitSpec().validation:
+            yield ("data", "split", "validation"), "read only without evaluation.folds, which replace it; remove it"
+        if isinstance(experiment.data.source, SourceFiles) and experiment.data.source.validation is not None:
+            yield (
+                ("data", "source", "validation"),
+                "read only without evaluation.folds, which make validation rows of their own; remove it",
+            )
 
 
 def _budget(experiment: Experiment) -> Iterator[Disagreement]:

@@ -16,6 +16,7 @@ from hptune.objective import METRICS, Direction, Objective
 from hptune.space import SearchSpace
 from hptune.spec.conversion import first_values, parents_first, to_dimensions
 from hptune.spec.dimensions import Written, parse
+from hptune.spec.evaluation import EvaluationSpec
 from hptune.spec.forms import setting_schema
 from hptune.spec.problems import show, suggest
 from hptune.spec.search import BudgetSpec, HyperbandSpec, StrategySpec
@@ -83,6 +84,11 @@ class ColumnsSpec(Section):
     categorical: Texts = Field(default=(), description="numbers that are codes, such as postcodes")
     numeric: Texts = Field(default=(), description="columns that must be numbers")
     id: str | None = Field(default=None, description="names the row; copied beside predictions, never learned from")
+    weight: str | None = Field(default=None, description="how much a row counts in loss and metrics; 0 or more")
+    group: str | None = Field(default=None, description="rows of one group are never in two parts or folds")
+    time: str | None = Field(
+        default=None, description="number or date; later rows validate and test, earlier ones train"
+    )
 
 
 class SplitSpec(Section):
@@ -210,6 +216,7 @@ class Experiment(Section):
     budget: BudgetSpec = Field(default=BudgetSpec(), description="when the search ends")
     model: ModelSpec = Field(default=ModelSpec(), description="the network")  # type: ignore[valid-type]
     training: TrainingSpec = Field(default=TrainingSpec(), description="its training")  # type: ignore[valid-type]
+    evaluation: EvaluationSpec = Field(default=EvaluationSpec(), description="how configurations are judged")
     start_from: Starts = Field(default=(), description="configurations to try first, by dotted name")
     output: OutputSpec = Field(default=OutputSpec(), description="where runs lie and what of them is kept")
 

@@ -198,6 +198,8 @@ def _sentence(kind: str, path: KeyPath, given: Any, context: Mapping[str, Any]) 
             "expected 1 to 64 letters, digits, dots, underscores or hyphens, beginning with a letter or digit, "
             f"got {show(given)}"
         )
+    if path == ("evaluation", "confirm"):
+        return f"expected auto, false or a map such as {{top: 5, seeds: 5}}, got {show(given)}"
     if path[-2:] == ("split", "stratify"):
         return f"expected auto, true or false, got {show(given)}"
     if kind == "literal_error":
@@ -226,6 +228,8 @@ def _without_tags(loc: tuple[Any, ...]) -> KeyPath:
         del path[2]
     if path[:3] == ["data", "split", "stratify"]:
         del path[3:]
+    if path[:2] == ["evaluation", "confirm"] and len(path) > 2 and path[2] in ("word", "numbers"):
+        del path[2]
     return tuple(path)
 
 
@@ -235,7 +239,7 @@ def _known_keys(loc: tuple[Any, ...]) -> tuple[str, ...]:
     for name in loc[:-1]:
         if name in STRATEGIES:
             model = STRATEGIES[name]
-        elif name == "parts":
+        elif name in ("parts", "numbers"):
             continue
         else:
             field = model.model_fields.get(name)

@@ -19,7 +19,7 @@ from hptune.errors import InternalError
 from hptune.run.log import LOGGER
 from hptune.training.job import Fitted
 from hptune.training.workers import LOOK_S, Mailbox, WarmProcesses, Worker
-from hptune.trial import Outcome, Proposal, Trial
+from hptune.trial import Key, Outcome, Proposal, Trial
 
 # A worker that was asked to end a trial has twice its longest epoch, and at least this, until it is ended.
 _LEAST_LAST_EPOCH_S = 10.0
@@ -124,7 +124,7 @@ class _Place:
         self.worker = worker
         self.is_solitary = is_solitary
         self.structure = ""
-        self.attempts: dict[int, _Attempt] = {}
+        self.attempts: dict[Key, _Attempt] = {}
         self.traces: set[str] = set()
         self.is_worn_out = False
 
@@ -284,8 +284,8 @@ class WorkerTrainer:
         jobs = []
         for proposal in proposals:
             if starting(proposal, place.number):
-                place.attempts[proposal.trial] = _Attempt(proposal, place.number)
-                jobs.append((proposal.trial, self._workplace.job_of(proposal)))
+                place.attempts[proposal.key] = _Attempt(proposal, place.number)
+                jobs.append((proposal.key, self._workplace.job_of(proposal)))
         if jobs:
             place.worker.send("jobs", jobs)
 
@@ -300,25 +300,25 @@ class WorkerTrainer:
         kind, content = place.worker.receive()
         match kind:
             case "epochs":
-                for trial, epoch, score in content:
-                    place.attempts[trial].note_epoch()
-                    self._on_epoch(trial, epoch, score)
+                for key, epoch, score in content:
+                    place.attempts[key].note_epoch()
+                    self._on_epoch(key[0], epoch, score)
             case "ended":
-                trial, fitted, memory_bytes = content
+                key, fitted, memory_bytes = content
                 # Keras keeps something of every model that it has built.
                 place.is_worn_out = memory_bytes > _MOST_MEMORY_BYTES or fitted.engine == "keras"
-                yield place.attempts.pop(trial).ended(fitted)
+                yield place.attempts.pop(key).ended(fitted)
             case "crowded":
                 self._queue.halve(place.structure)
-                for trial in content:
-                    self._queue.add(place.attempts.pop(trial).proposal)
+                for key in content:
+                    self._queue.add(place.attempts.pop(key).proposal)
             case "died":
                 LOGGER.warning("worker %d: %s", place.number, content)
                 yield from self._give_up(connection, Outcome.CRASHED, content)
             case "refused":
                 raise content
             case _:
-                raise InternalError(f"trials {', '.join(map(str, place.attempts))}: {content}")
+                raise InternalError(f"trials {', '.join(str(number) for number, _ in place.attempts)}: {content}")
 
     def _give_up(self, connection: Connection, outcome: Outcome, message: str) -> Iterator[Trial]:
         """End a worker that does not work any more: one trial is to blame, several are suspects."""
@@ -327,7 +327,7 @@ class WorkerTrainer:
             for attempt in attempts:
                 yield attempt.ended(Fitted(outcome, message=message))
         else:
-            LOGGER.info("trials %s are tried again one by one", [attempt.proposal.trial for attempt in attempts])
+            LOGGER.info("trials %s are tried again one by one", [attempt.proposal.key for attempt in attempts])
             self._suspects.extend(attempt.proposal for attempt in attempts)
 
     def _watch_time(self) -> Iterator[Trial]:
@@ -335,13 +335,13 @@ class WorkerTrainer:
         limit = self._orders.trial_timeout
         is_time_used = self._orders.is_time_used()
         for connection, place in list(self._places.items()):
-            asked: dict[int, str] = {}
-            for trial, attempt in place.attempts.items():
+            asked: dict[Key, str] = {}
+            for key, attempt in place.attempts.items():
                 reason = "budget.max_time is used" if is_time_used else ""
                 if limit is not None and attempt.seconds > limit:
                     reason = f"budget.trial_timeout of {limit:g} s is over"
                 if reason and attempt.ask_to_end(reason):
-                    asked[trial] = reason
+                    asked[key] = reason
             if asked:
                 place.worker.send("end", asked)
             overdue = [attempt for attempt in place.attempts.values() if attempt.is_overdue()]

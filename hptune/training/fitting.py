@@ -66,7 +66,7 @@ def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
         return infeasible(error, ENGINE)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, message="rows and model do not fit into memory")
-    judge = Judge(job, ENGINE, {"train": rows["sample"].truth, "validation": rows["validation"].truth}, on_epoch)
+    judge = Judge(job, ENGINE, {"train": rows["sample"].answers, "validation": rows["validation"].answers}, on_epoch)
     watch = _Watch(judge, model, rows["sample"], rows["validation"])
     try:
         optimizer = _train(job, model, rows["train"], watch)
@@ -155,8 +155,7 @@ def _batches(job: Job, train: Rows, done: int) -> tf.data.Dataset:
     """Yield mini-batches of the epochs after `done`; an epoch's order of rows is a function of (seed, epoch) alone."""
     size = job.settings["training.batch_size"]
     whole = train.count // size * size
-    is_weighted = job.settings["training.class_weight"] != "none"
-    weights = tf.constant(class_weights(job, train.target)[train.target]) if is_weighted else None
+    weights = _row_weights(job, train)
 
     def order(epoch: tf.Tensor) -> tf.data.Dataset:
         rows = tf.random.experimental.stateless_shuffle(tf.range(train.count), seed=tf.stack([job.seed, epoch]))
@@ -171,6 +170,16 @@ def _batches(job: Job, train: Rows, done: int) -> tf.data.Dataset:
         return batch if weights is None else (*batch, tf.gather(weights, rows))
 
     return tf.data.Dataset.range(done, job.last_epoch).flat_map(order).map(gather)
+
+
+def _row_weights(job: Job, train: Rows) -> Any:
+    """Return how much each row counts in the loss: the weight of its class times its own; None where all count 1."""
+    of_class = job.settings["training.class_weight"] != "none"
+    weights = tf.constant(class_weights(job, train.target)[train.target]) if of_class else None
+    if train.weights is None:
+        return weights
+    shares = tf.squeeze(train.shares, 1)
+    return shares if weights is None else weights * shares
 
 
 class _Watch(keras.callbacks.Callback):

@@ -31,6 +31,7 @@ class Job:
         prefix: What records put before the names of those files: the folder relative to the run.
         until: The epoch after which the trial pauses, keeping its state; the last one where nobody will go on with it.
         state: Written at the last pause; training goes on from there. None to begin.
+        keeps_last: Whether the weights of the last epoch are kept, where no rows are left to choose an epoch by.
         dials: Settings that any trial of the search may turn, of those that are numbers for a slot to read.
     """
 
@@ -49,6 +50,7 @@ class Job:
     until: int | None = None
     state: Path | None = None
     dials: frozenset[str] = frozenset()
+    keeps_last: bool = False
 
     @property
     def epochs(self) -> int:
@@ -95,6 +97,7 @@ class Member:
     weights: Path
     preparation: Mapping[str, Any]
     share: float
+    trial: int | None = None
 
 
 # Called after each epoch with its number and the score; returns why training has to stop now, or nothing.

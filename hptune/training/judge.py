@@ -25,6 +25,19 @@ from hptune.trial import Outcome, StoredFile
 Floats = npt.NDArray[np.floating[Any]]
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What predictions are held against.
+
+    Attributes:
+        truth: Targets in the user's unit, (rows,).
+        weights: How much each row counts, (rows,); None where all count the same.
+    """
+
+    truth: npt.NDArray[Any]
+    weights: npt.NDArray[np.float64] | None = None
+
+
 @dataclass
 class Memory:
     """What has been seen so far.
@@ -64,19 +77,19 @@ class Verdict:
 class Judge:
     """Follows one trial."""
 
-    def __init__(self, job: Job, engine: str, truths: Mapping[str, npt.NDArray[Any]], on_epoch: OnEpoch) -> None:
+    def __init__(self, job: Job, engine: str, answers: Mapping[str, Answers], on_epoch: OnEpoch) -> None:
         """Begin.
 
         Args:
             job: What is trained.
             engine: What trains it.
-            truths: Targets of `validation` rows and of the sample of `train` rows, in the user's unit.
+            answers: Of `validation` rows and of the sample of `train` rows.
             on_epoch: Told of each epoch; says why training has to end now, or nothing.
         """
         self.job = job
         self.memory = Memory()
         self._engine = engine
-        self._truths = truths
+        self._answers = answers
         self._on_epoch = on_epoch
         self._trouble = ""
         self._ended_by = ""
@@ -109,7 +122,7 @@ class Judge:
             {"epoch": number}
             | {f"{part}_{name}": value for part in ("train", "validation") for name, value in scores[part].items()}
         )
-        is_best = self.job.objective.is_better(score, memory.best_score)
+        is_best = self.job.keeps_last or self.job.objective.is_better(score, memory.best_score)
         if is_best:
             memory.best_score, memory.best_epoch = score, number
             # Copies, because a slot's predictions are a part of those of the whole population.
@@ -117,7 +130,7 @@ class Judge:
             memory.best_train_predictions = predictions["train"].copy()
         is_content = self._is_content(score)
         is_last = number == self.job.last_epoch
-        self._may_go_on = is_last and not is_content and number < self.job.epochs
+        self._may_go_on = is_last and not is_content and number < self.job.epochs and not self.job.keeps_last
         # What is asked for at the last epoch would have happened anyway.
         self._ended_by = self._on_epoch(number, score)
         if is_last:
@@ -156,9 +169,7 @@ class Judge:
         metrics |= self._score("validation", memory.best_predictions, with_ranks=True)
         # What trials are ranked by is scikit-learn's own figure; all of them would take longer than many trainings.
         metric = job.objective.metric
-        metrics[metric] = reported_metric(
-            metric, job.task, self._truths["validation"], memory.best_predictions, job.positive, self._scale
-        )
+        metrics[metric] = reported_metric(metric, *self._given("validation", memory.best_predictions))
         outcome = Outcome.PAUSED if state is not None else Outcome.COMPLETED
         message = f"stopped after epoch {self.epochs}: {self._ended_by}" if self._ended_by else ""
         return replace(
@@ -178,8 +189,11 @@ class Judge:
     def _score(self, part: str, predictions: Floats, *, with_ranks: bool = False) -> dict[str, float]:
         job = self.job
         with_ranks = with_ranks or (part == "validation" and job.objective.metric in RANKED)
-        given = (job.task, self._truths[part], predictions, job.positive, self._scale)
-        return compute_metrics(*given, with_ranks=with_ranks)
+        return compute_metrics(*self._given(part, predictions), with_ranks=with_ranks)
+
+    def _given(self, part: str, predictions: Floats) -> tuple[Any, ...]:
+        answers = self._answers[part]
+        return self.job.task, answers.truth, predictions, self.job.positive, self._scale, answers.weights
 
     def _is_content(self, score: float) -> bool:
         """Tell whether patience is at its end."""

@@ -27,9 +27,9 @@ from hptune.training.job import Fitted, Job, OnEpoch
 from hptune.training.judge import Floats, Judge
 from hptune.training.memory import load_state, save_state
 from hptune.training.predicting import Rows
-from hptune.training.program import Program, Shapes, State, fresh_memories
+from hptune.training.program import ROW_WEIGHT, Program, Shapes, State, fresh_memories
 from hptune.training.stacking import StackedNetwork, Weights
-from hptune.trial import StoredFile
+from hptune.trial import Key, StoredFile
 
 ENGINE = "population"
 # Numbers in a vector register, as TensorFlow is compiled.
@@ -40,7 +40,7 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class _Slot:
-    trial: int
+    trial: Key
     judge: Judge
 
     @property
@@ -87,7 +87,9 @@ class Population:
         self._validation = programs.rows(job, "validation")
         self._batch: int = job.settings["training.batch_size"]
         self._network = StackedNetwork(build_network(job, every_dropout=True), job.seed)
-        self._program = programs.program(self._network, job, self._train.inputs)
+        weighed = self._train.weights is not None
+        self._given = {**self._train.inputs, **({ROW_WEIGHT: self._train.shares} if weighed else {})}
+        self._program = programs.program(self._network, job, self._given)
         self._optimizer: str = job.settings["training.optimizer"]
         network = self._network
         bias = [np.full(size, on) for size, on in zip(network.vector_sizes, network.is_bias, strict=True)]
@@ -97,7 +99,7 @@ class Population:
             tf.constant(np.concatenate(bias).astype(np.float32)),
         )
         # Trial, epoch and score of every slot, as `advance` leaves them.
-        self.last_epochs: list[tuple[int, int, float]] = []
+        self.last_epochs: list[tuple[Key, int, float]] = []
         self._slots: list[_Slot] = []
         self._places = 0
         self._state: State | None = None
@@ -111,23 +113,23 @@ class Population:
     def _steps_per_epoch(self) -> int:
         return math.ceil(self._train.count / self._batch)
 
-    def admit(self, jobs: Sequence[tuple[int, Job]], reason_to_end: Callable[[int], str]) -> None:
+    def admit(self, jobs: Sequence[tuple[Key, Job]], reason_to_end: Callable[[Key], str]) -> None:
         """Give slots to trials; between epochs.
 
         Args:
-            jobs: Numbers of the trials, and what to train.
+            jobs: Numbers and parts of the trials, and what to train.
             reason_to_end: Asked after each epoch why a trial has to end now; nothing where it may go on.
         """
 
-        def note(trial: int) -> OnEpoch:
+        def note(trial: Key) -> OnEpoch:
             def on_epoch(epoch: int, score: float) -> str:
                 self.last_epochs.append((trial, epoch, score))
                 return reason_to_end(trial)
 
             return on_epoch
 
-        truths = {"train": self._sample.truth, "validation": self._validation.truth}
-        slots = [_Slot(trial, Judge(job, ENGINE, truths, note(trial))) for trial, job in jobs]
+        answers = {"train": self._sample.answers, "validation": self._validation.answers}
+        slots = [_Slot(trial, Judge(job, ENGINE, answers, note(trial))) for trial, job in jobs]
         begun = [self._begin(slot) for slot in slots]
         states, bests = [state for state, _ in begun], [best for _, best in begun]
         rows = [
@@ -169,7 +171,7 @@ class Population:
         steps = tf.constant([slot.judge.epochs * self._steps_per_epoch], tf.uint32)
         return State(self._network.given([paths]), memories, steps), self._network.given([best])
 
-    def advance(self) -> list[tuple[int, Fitted]]:
+    def advance(self) -> list[tuple[Key, Fitted]]:
         """Train every slot for one epoch, and free the slots of trials that have come to their end.
 
         Returns:
@@ -194,7 +196,7 @@ class Population:
     def _train_epoch(self, state: State) -> tuple[State, Any]:
         orders = [self._order(slot.job, slot.judge.epochs) for slot in self._slots]
         order = np.stack([*orders, *[orders[0]] * (self._places - len(orders))])
-        given = (self._train.inputs, self._train.wanted, tf.constant(order), self._batch)
+        given = (self._given, self._train.wanted, tf.constant(order), self._batch)
         return self._program.train(state, self._shapes, self._dials, *given)
 
     def _order(self, job: Job, epoch: int) -> Array:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from hptune.data.arrays import open_arrays
 from hptune.training.capacity import EVALUATION_ROWS
 from hptune.training.job import Job
+from hptune.training.judge import Answers
 
 # Training rows that a learning curve is made of: as many as validation rows, so that both are equally exact, but no
 # fewer than are scored at a time and no more than this.
@@ -32,6 +33,7 @@ class Rows:
         wanted: What the loss compares with, float32 (rows, outputs): one-hot classes, 0 or 1, or standardized values.
         truth: As it is scored: class indices, or values in the original unit, in double precision as in the table.
         scales: Mean and scale of a regression target, (2,).
+        weights: How much each row counts, float64 (rows,); None where all count the same.
     """
 
     inputs: Mapping[str, Any]
@@ -39,6 +41,18 @@ class Rows:
     wanted: Any
     truth: npt.NDArray[Any]
     scales: Any
+    weights: npt.NDArray[np.float64] | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """What predictions are held against."""
+        return Answers(self.truth, self.weights)
+
+    @property
+    def shares(self) -> Any:
+        """How much each row counts in the loss, float32 (rows, 1); 1 in the mean, so that the unit does not matter."""
+        assert self.weights is not None
+        return tf.constant((self.weights / self.weights.mean()).astype(np.float32)[:, None])
 
     @property
     def count(self) -> int:
@@ -68,6 +82,7 @@ class Rows:
             tf.constant(_wanted(job, target)),
             np.asarray(arrays[f"{stored}.truth"][chosen]),
             tf.constant(job.target_scale or (0.0, 1.0), tf.float32),
+            np.asarray(weights[chosen]) if (weights := arrays.get(f"{stored}.weight")) is not None else None,
         )
 
 

@@ -17,6 +17,8 @@ from hptune.training.stacking import Pass, StackedNetwork, Weights, place_of
 from hptune.training.updates import MEMORIES, clip_by_norm, decay, learning_rates, per_slot, soft_threshold, update
 
 _FLOATS = ("learning_rate", "warmup_steps", "total_steps", "is_cosine", "momentum", "weight_decay", "clip_norm")
+# Beside the inputs of the network: how much each row counts in the loss, (rows, 1).
+ROW_WEIGHT = "row_weight"
 _PENALTIES = ("l1", "l2", "bias_l2", "label_smoothing")
 
 
@@ -68,7 +70,8 @@ class Program:
             task: What is predicted.
             optimizer: adam, adamw, rmsprop, sgd or nesterov.
             in_use: Dials that are not off.
-            inputs: Arrays of the data by name; only their types are looked at.
+            inputs: Arrays of the training data by name, `ROW_WEIGHT` among them where rows count differently; only
+                their types are looked at.
         """
         self._network = network
         self._task = task
@@ -154,7 +157,7 @@ class Program:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([matrices, pieces])
             output = network(data, Pass(network.parts(matrices, pieces, moving), updates, mask))
-            loss = self._loss(output, target, dials)
+            loss = self._loss(output, target, data.get(ROW_WEIGHT), dials)
             total = tf.reduce_sum(loss)
         gradients = tape.gradient(total, [*matrices, *pieces])
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -185,10 +188,11 @@ class Program:
             statistics = tf.squeeze(tf.concat([updates[variable.path] for variable in network.statistics], -1), 1)
         return (weights[:-1], weights[-1], statistics, memories, steps + tf.constant(1, tf.uint32)), loss
 
-    def _loss(self, output: Any, target: Any, dials: Any) -> Any:
+    def _loss(self, output: Any, target: Any, row_weight: Any, dials: Any) -> Any:
         """Return each slot's mean loss over its rows, without penalties, (slots,)."""
         if self._task == "regression":
-            return tf.reduce_mean(tf.square(output - target), [1, 2])
+            squares = tf.square(output - target)
+            return tf.reduce_mean(squares if row_weight is None else squares * row_weight, [1, 2])
         wanted = target
         if "training.label_smoothing" in self._in_use:
             smoothing = dials["label_smoothing"][:, None, None]
@@ -201,6 +205,8 @@ class Program:
         if "training.class_weight" in self._in_use:
             shares = tf.concat([1.0 - target, target], -1) if self._task == "binary" else target
             by_row *= tf.reduce_sum(shares * dials["class_weight"][:, None, :], -1)
+        if row_weight is not None:
+            by_row *= tf.squeeze(row_weight, -1)
         return tf.reduce_mean(by_row, 1)
 
     def _predict_rows(self, parts: Any, shapes: Any, data: Any, scales: Any) -> Any:
@@ -237,7 +243,8 @@ class Program:
         return [state, self._shapes_signature(), dials, self._inputs, rows, order, tf.TensorSpec([], tf.int32)]
 
     def _predict_signature(self) -> Any:
-        return [self._weights_signature(), self._shapes_signature(), self._inputs, tf.TensorSpec([2])]
+        inputs = {name: spec for name, spec in self._inputs.items() if name != ROW_WEIGHT}
+        return [self._weights_signature(), self._shapes_signature(), inputs, tf.TensorSpec([2])]
 
 
 def _split(joined: Any, sizes: Any, count: int) -> list[Any]:

@@ -19,9 +19,9 @@ from hptune.training.population import ENGINE as POPULATION
 from hptune.training.population import Population, Programs
 from hptune.training.stacking import NotStackableError
 from hptune.training.workers import Mailbox
-from hptune.trial import Outcome
+from hptune.trial import Key, Outcome
 
-Jobs = Sequence[tuple[int, Job]]
+Jobs = Sequence[tuple[Key, Job]]
 
 
 def serve(mailbox: Mailbox) -> None:
@@ -48,7 +48,7 @@ def _train(mailbox: Mailbox, jobs: Jobs, programs: Programs) -> None:
         return _end_all(mailbox, jobs, infeasible(error, POPULATION))
     except (MemoryError, tf.errors.ResourceExhaustedError):
         return _make_room(mailbox, [trial for trial, _ in jobs])
-    under_way: set[int] = set()
+    under_way: set[Key] = set()
     try:
         while jobs or under_way:
             if jobs:
@@ -67,7 +67,7 @@ def _train(mailbox: Mailbox, jobs: Jobs, programs: Programs) -> None:
 def _train_one_by_one(mailbox: Mailbox, jobs: Jobs) -> None:
     for trial, job in jobs:
 
-        def on_epoch(epoch: int, score: float, trial: int = trial) -> str:
+        def on_epoch(epoch: int, score: float, trial: Key = trial) -> str:
             mailbox.send("epochs", [(trial, epoch, score)])
             return mailbox.reason_to_end(trial)
 
@@ -79,7 +79,7 @@ def _end_all(mailbox: Mailbox, jobs: Jobs, fitted: Fitted) -> None:
         _end(mailbox, trial, fitted)
 
 
-def _make_room(mailbox: Mailbox, trials: Sequence[int]) -> None:
+def _make_room(mailbox: Mailbox, trials: Sequence[Key]) -> None:
     """Ask for fewer trials at a time; a trial that does not fit alone is out of memory."""
     if len(trials) > 1:
         mailbox.send("crowded", list(trials))
@@ -88,7 +88,7 @@ def _make_room(mailbox: Mailbox, trials: Sequence[int]) -> None:
         _end(mailbox, trials[0], Fitted(Outcome.OUT_OF_MEMORY, POPULATION, message=message))
 
 
-def _end(mailbox: Mailbox, trial: int, fitted: Fitted) -> None:
+def _end(mailbox: Mailbox, trial: Key, fitted: Fitted) -> None:
     mailbox.send("ended", (trial, fitted, _most_memory()))
 
 

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from hptune.errors import HptuneError, InternalError
 from hptune.interruption import Interruption
 from hptune.quiet import quiet_errors
+from hptune.trial import Key
 
 # Imported once by the fork server.
 _PRELOADED = ["hptune.training.serving", "hptune.artifact"]
@@ -189,8 +190,8 @@ class Mailbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._jobs: queue.SimpleQueue[list[tuple[int, Any]]] = queue.SimpleQueue()
-        self._reasons: dict[int, str] = {}
+        self._jobs: queue.SimpleQueue[list[tuple[Key, Any]]] = queue.SimpleQueue()
+        self._reasons: dict[Key, str] = {}
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -205,14 +206,14 @@ class Mailbox:
         except (EOFError, OSError):
             os._exit(1)
 
-    def next_jobs(self, *, wait: bool) -> list[tuple[int, Any]]:
-        """Return the trials to begin with, by number; where none is to be waited for, there may be none."""
+    def next_jobs(self, *, wait: bool) -> list[tuple[Key, Any]]:
+        """Return the trials to begin with, by number and part; where none is to be waited for, there may be none."""
         try:
             return self._jobs.get(block=wait)
         except queue.Empty:
             return []
 
-    def reason_to_end(self, trial: int) -> str:
+    def reason_to_end(self, trial: Key) -> str:
         """Return why a trial has to end with the epoch under way; nothing where it may go on."""
         return self._reasons.get(trial, "")
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from hptune.budget import Budget
 from hptune.objective import Objective
+from hptune.parts import WHOLE, Parts
 from hptune.reporting.summary import leaderboard_of
 from hptune.run.records import encode_proposal, encode_trial, replay
 from hptune.strategies import Task, create_strategy
 from hptune.trial import Outcome, Proposal, Trial, derive_seed
-from hptune.tuner import Budget, Past, Tuner
+from hptune.tuner import Past, Tuner
 
 Ending = Callable[[Proposal], Outcome]
 
@@ -24,7 +26,7 @@ class KilledError(Exception):
 
 def score_of(proposal: Proposal) -> float:
     """A score that depends on values and epochs alone, with ties."""
-    text = json.dumps(dict(proposal.values), sort_keys=True)
+    text = json.dumps(dict(proposal.values), sort_keys=True) + proposal.part
     return derive_seed("score", text) % 50 / 50 + (proposal.until or 0) / 1000
 
 
@@ -44,7 +46,7 @@ class Journal:
         self.append("propose", **encode_proposal(proposal))
 
     def start(self, proposal: Proposal, attempt: int, worker: int) -> None:
-        self.append("start", trial=proposal.trial, attempt=attempt, until=proposal.until)
+        self.append("start", trial=proposal.trial, part=proposal.part, attempt=attempt, until=proposal.until)
 
     def pause(self, trial: Trial) -> None:
         self.append("pause", **encode_trial(trial))
@@ -112,6 +114,7 @@ class Search:
     budget: Budget
     ending: Ending = all_complete
     ceiling: int = 9
+    parts: tuple[str, ...] = (WHOLE,)
 
     def with_budget(self, **changes: Any) -> Search:
         return replace(self, budget=replace(self.budget, **changes))
@@ -135,7 +138,8 @@ class Search:
             tuple(history.attempts.items()),
         )
         strategy = create_strategy(self.name, self.task)
-        tuner = Tuner(strategy, journal, journal, self.task.objective, self.budget, past)
+        parts = Parts(self.parts, history.settled(attempts))
+        tuner = Tuner(strategy, journal, journal, self.task.objective, self.budget, past, parts)
         trainer = InstantTrainer(workers, self.ceiling, self.ending, random.Random(chance))
         tuner.run(trainer, lambda: False, lambda: False)
         return journal

@@ -15,6 +15,8 @@ import tensorflow as tf
 from scipy.stats import ks_2samp
 from test_fitting import DEFAULTS, EFFECTS, TASKS, make_job
 
+from hptune.data.arrays import write_arrays
+from hptune.metrics import reported_metrics
 from hptune.models.blocks import initial_weights
 from hptune.spec.settings import ACTIVATIONS
 from hptune.training.dials import OFF, is_dial, structure_of
@@ -122,6 +124,38 @@ def test_a_slot_without_dropout_is_keras_fit(task: str, case: str, programs: Pro
         assert np.abs(values - found[path]).max() <= TOLERANCE * scale, path
     if case.startswith("l1"):
         assert all((values == 0).sum() == (found[path] == 0).sum() for path, values in expected.items())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_rows_count_by_their_weight_in_both_engines(task: str, programs: Programs, tmp_path: Path) -> None:
+    settings = {"training.epochs": 5, "training.early_stopping": None}
+    if task == "binary":
+        settings["training.class_weight"] = "balanced"
+    job = make_job(tmp_path, task, **settings)
+    job = dataclasses.replace(job, dials=frozenset(OFF) - {"model.dropout", "model.input_dropout"})
+    equal = in_folder(job, "equal")
+    fit(equal, lambda epoch, score: "")
+    generator = np.random.default_rng(5)
+    weights = {part: generator.uniform(0, 3, count) for part, count in (("train", 77), ("validation", 30))}
+    write_arrays(job.arrays, {f"{part}.weight": values for part, values in weights.items()})
+    # In another unit, which changes nothing.
+    other = in_folder(job, "slot", arrays=tmp_path / "hundredfold")
+    write_arrays(other.arrays, {path.stem: np.load(path) for path in job.arrays.glob("*.npy")})
+    write_arrays(other.arrays, {f"{part}.weight": 100 * values for part, values in weights.items()})
+
+    theirs = fit(job, lambda epoch, score: "")
+    (ours,) = train([other], programs)
+
+    assert ours.score == pytest.approx(theirs.score, rel=TOLERANCE)
+    expected, found, unweighted = weights_of(job), weights_of(other), weights_of(equal)
+    for path, values in expected.items():
+        scale = max(float(np.abs(values).max()), 1e-2)
+        assert np.abs(values - found[path]).max() <= TOLERANCE * scale, path
+        assert np.abs(values - unweighted[path]).max() > 10 * TOLERANCE * scale, path
+    predictions, truth = np.load(job.folder / "predictions.npy"), Rows.open(job, "validation").truth
+    scale = job.target_scale[1] if job.target_scale else 1.0
+    figures = reported_metrics(job.task, truth, predictions, job.positive, scale, weights["validation"])
+    assert theirs.score == figures[job.objective.metric]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

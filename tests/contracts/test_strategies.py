@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from search_in_memory import OBJECTIVE, Journal, Search, always, leaderboard, proposed, score_of, some_fail
 
+from hptune.budget import Budget
+from hptune.parts import name_parts
+from hptune.reporting.summary import parts_table
 from hptune.run.records import replay
 from hptune.schedule import plan_brackets
 from hptune.space import Choice, Condition, Float, Int, SearchSpace, identity
 from hptune.strategies import STRATEGIES, Task, create_strategy
 from hptune.trial import LARGEST_SEED, Exhausted, Outcome, Proposal, Trial, Wait
-from hptune.tuner import Budget
 
 pytestmark = pytest.mark.tensorflow
 
@@ -160,6 +163,34 @@ def test_a_search_killed_before_any_record_ends_as_the_undisturbed_one(name: str
         resumed = made.run_with_kills([kill, kill + 3], workers=2)
         assert leaderboard(resumed) == leaderboard(undisturbed), f"killed before record {kill}"
         assert proposed(resumed) == proposed(undisturbed)
+
+
+PARTS = name_parts(3, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_of_folds_killed_before_any_record_ends_as_the_undisturbed_one(name: str) -> None:
+    made = search(name, "open", most=13, parts=PARTS, ending=some_fail)
+    undisturbed = made.run()
+
+    for kill in range(1, len(undisturbed.records), 3):
+        resumed = made.run_with_kills([kill, kill + 2], workers=2)
+        assert leaderboard(resumed) == leaderboard(undisturbed), f"killed before record {kill}"
+        assert proposed(resumed) == proposed(undisturbed)
+        assert parts_table(replay(resumed.records)) == parts_table(replay(undisturbed.records))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trial_of_folds_is_their_mean_and_told_once(name: str) -> None:
+    journal = search(name, "open", most=13, parts=PARTS).run(workers=3, chance=4)
+    history = replay(journal.records)
+
+    assert leaderboard(journal) == leaderboard(search(name, "open", most=13, parts=PARTS).run())
+    for number, trial in history.ends.items():
+        scores = [history.parts[number, part].score for part in PARTS]
+        assert trial.score == pytest.approx(sum(scores) / 3)
+        assert trial.std_error == pytest.approx(np.std(scores, ddof=1) / 3**0.5)
+        assert trial.n == 3
 
 
 @cases

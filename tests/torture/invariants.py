@@ -29,6 +29,7 @@ _RESULT_FOLDERS = ("best", "trials")
 def results_of(run: RunFolder) -> dict[str, str]:
     """Hash what a search has achieved: everything that must not depend on how often it was interrupted."""
     files = [run.path / name for name in _RESULTS]
+    files += [path for path in [run.path / "folds.csv"] if path.exists()]
     files += [path for name in _RESULT_FOLDERS for path in sorted((run.path / name).rglob("*")) if path.is_file()]
     return {run.relative(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

@@ -18,13 +18,17 @@ from unittest import mock
 
 import hptune.session
 import hptune.training.workers
+import hptune.workshop
+from hptune.confirmation import Choice
 from hptune.errors import StorageError
 from hptune.groundwork import Groundwork, lay_groundwork
 from hptune.interruption import Interruption
+from hptune.leaderboard import Leaderboard
+from hptune.materials import Materials
 from hptune.run.files import describe_file, make_folder, write_file, write_text
 from hptune.run.folder import CURVE, PREDICTIONS, STATE, WEIGHTS, RunFolder
 from hptune.session import Session
-from hptune.trial import Outcome, Proposal, Trial, derive_seed
+from hptune.trial import Key, Outcome, Proposal, Trial, derive_seed
 from hptune.tuner import Silence
 
 TABLE = "x,group,y\n" + "".join(f"{n % 7},{'ab'[n % 2]},{'no' if n % 3 else 'yes'}\n" for n in range(30))
@@ -34,6 +38,8 @@ STRATEGIES = {
     "grid": "strategy: {name: grid, points: 2}\nbudget: {max_trials: 8}\n",
     "bayesian": "strategy: {name: bayesian, num_initial_points: 3, batch: 2, seed: 3}\nbudget: {max_trials: 7}\n",
     "hyperband": "strategy: {name: hyperband, factor: 3, hyperband_iterations: 1, seed: 3}\nbudget: {max_trials: 14}\n",
+    "folds": "strategy: {name: hyperband, factor: 3, hyperband_iterations: 1, seed: 3}\nbudget: {max_trials: 14}\n"
+    "evaluation: {folds: 2, confirm: {top: 2, seeds: 2}}\n",
 }
 _MODEL = {
     "grid": "model: {units: [16, 32], dropout: {min: 0.0, max: 0.5}}\n",
@@ -59,7 +65,7 @@ def write_experiment(folder: Path, strategy: str = "random", *, name: str = "x",
 
 def score_of(proposal: Proposal) -> float:
     """A score that depends on values and epochs alone, with ties."""
-    text = json.dumps(dict(proposal.values), sort_keys=True)
+    text = json.dumps(dict(proposal.values), sort_keys=True) + proposal.part
     return (derive_seed("score", text) % 10) ** 2 / 100 + (proposal.until or 0) / 1000
 
 
@@ -85,7 +91,7 @@ class SquaringTrainer:
     is_stopping: Callable[[], bool]
     slots: int = 1
     ending: Ending = all_complete
-    begun: dict[int, int] = field(default_factory=dict)
+    begun: dict[Key, int] = field(default_factory=dict)
 
     def __enter__(self) -> SquaringTrainer:
         return self
@@ -98,7 +104,7 @@ class SquaringTrainer:
             while len(running) < self.slots and (proposal := next(source, None)) is not None:
                 if not starting(proposal, len(running)):
                     continue
-                self.begun[proposal.trial] = self.begun.get(proposal.trial, 0) + 1
+                self.begun[proposal.key] = self.begun.get(proposal.key, 0) + 1
                 running.append(proposal)
             if not running:
                 return
@@ -107,7 +113,7 @@ class SquaringTrainer:
             yield Trial(proposal, Outcome.INTERRUPTED, message="stopped by a signal")
 
     def _end(self, proposal: Proposal) -> Trial:
-        outcome = self.ending(proposal, self.begun[proposal.trial])
+        outcome = self.ending(proposal, self.begun[proposal.key])
         if outcome is Outcome.COMPLETED and proposal.until is not None and proposal.until < CEILING:
             outcome = Outcome.PAUSED
         if outcome not in (Outcome.COMPLETED, Outcome.PAUSED):
@@ -120,12 +126,13 @@ class SquaringTrainer:
 
     def _write(self, proposal: Proposal, score: float, epochs: int, *, with_state: bool) -> tuple[Any, ...]:
         # The recorder has made the folder of this attempt; what goes on after a pause has the last one.
-        places = sorted((self.folder.path / "trials").glob(f"{proposal.trial:04d}*"))
+        first = self.folder.trial(proposal.trial, part=proposal.part)
+        places = [path for path in (first, *sorted(first.parent.glob(f"{first.name}-from-*"))) if path.is_dir()]
         if not places:
             raise StorageError(f"{self.folder.trial(proposal.trial)}: no such file or directory")
         place = places[-1]
         curve = {"schema": 1, "epochs": [{"epoch": n + 1, "validation_accuracy": score} for n in range(epochs)]}
-        words = f"of trial {proposal.trial} with {score}"
+        words = f"of trial {proposal.trial}{proposal.part} with {score}"
         contents = {WEIGHTS: f"weights {words}", PREDICTIONS: f"predictions {words}", CURVE: json.dumps(curve)}
         if with_state:
             contents[STATE] = f"state {words}"
@@ -134,17 +141,35 @@ class SquaringTrainer:
         return tuple(describe_file(place / name, self.folder.relative(place / name)) for name in contents)
 
 
-def deliver(materials: Any, winner: Trial, processes: Any, recorder: Any) -> None:
+def deliver(workshop: Any, choice: Any) -> None:
     """Write a best model that is no model, in the order in which the real one is written."""
-    folder: RunFolder = materials.folder
+    folder: RunFolder = workshop.materials.folder
+    winner: Trial = choice.winner
     make_folder(folder.best)
     model = folder.best / "model.keras"
     write_file(model, lambda stream: stream.write(f"model of trial {winner.number}".encode()))
-    recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
+    workshop.recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
     write_text(folder.best / "hyperparameters.yaml", json.dumps(dict(winner.proposal.values)) + "\n")
     scores = {"accuracy": winner.score}
     verdict = {"schema": 1, "trial": winner.number, "validation": scores, "test": scores, "baselines": {}}
     write_text(folder.best / "metrics.json", json.dumps(verdict) + "\n")
+
+
+def choose(materials: Any, board: Leaderboard, history: Any) -> Choice:
+    """Choose by what was confirmed alone; how far predictions scatter is not asked."""
+
+    def rank(trial: Trial) -> tuple[float, int]:
+        found = board.confirmed.get(trial.number)
+        score = trial.score if found is None else found.score
+        return -(score or 0), trial.number
+
+    candidates = [trial for trial in board.scored if trial.number in board.confirmed] or board.scored[:1]
+    return Choice(min(candidates, key=rank), (), bool(board.confirmed), "")
+
+
+def keep_apart(materials: Any, whole: Trial, parts: Any, before: Any) -> Trial:
+    """Leave the predictions of parts as they are: words."""
+    return whole
 
 
 class NoProcesses:
@@ -166,12 +191,14 @@ def installed(slots: int = 1, ending: Ending = all_complete) -> Iterator[None]:
             def make(*unused: Any, **named: Any) -> SquaringTrainer:
                 return SquaringTrainer(self._folder, self._interruption.is_requested, slots, ending)
 
-            with mock.patch.object(hptune.session, "WorkerTrainer", make):
+            with mock.patch.object(hptune.workshop, "WorkerTrainer", make):
                 return super().search(*given)
 
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(hptune.session, "Session", Standing))
         stack.enter_context(mock.patch.object(hptune.session, "deliver", deliver))
+        stack.enter_context(mock.patch.object(hptune.session, "choose", choose))
+        stack.enter_context(mock.patch.object(Materials, "join_predictions", keep_apart))
         # It reads predictions, and those of the stand-in are words.
         stack.enter_context(mock.patch.object(hptune.session, "write_insight", return_value=None))
         stack.enter_context(mock.patch.object(hptune.training.workers, "WarmProcesses", NoProcesses))

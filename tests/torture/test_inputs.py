@@ -145,7 +145,7 @@ def test_g07_columns_that_never_change_are_noted_and_divide_nothing_by_zero(tmp_
     ground = lay(tmp_path, table)
 
     materials = Materials(ground, RunFolder(tmp_path / "runs" / "x"))
-    for preparation in materials.preparations.values():
+    for preparation in (materials.preparation("", way) for way in ground.numeric_preparations):
         numeric, _ = preparation.transform(ground.dataset.frame)
         assert np.isfinite(numeric).all()
     assert any('"same"' in note for note in ground.dataset.notes)
@@ -241,7 +241,7 @@ def test_g16_features_on_any_scale_are_prepared_to_numbers_of_order_one(scale: f
     table = "x,y\n" + "".join(f"{(n % 7) * scale!r},{'ab'[n % 2]}\n" for n in range(30))
     ground = lay(tmp_path, table)
 
-    preparation = Materials(ground, RunFolder(tmp_path / "runs" / "x")).preparations["standard"]
+    preparation = Materials(ground, RunFolder(tmp_path / "runs" / "x")).preparation("", "standard")
     numeric, _ = preparation.transform(ground.dataset.frame)
 
     assert math.isclose(float(np.abs(numeric).max()), 1.5, rel_tol=0.5)

@@ -3,11 +3,13 @@
 
 hptune.board = (() => {
   const ROWS = 25;
-  const { trials, axes, metric } = hptune.data;
+  const { trials, axes, metric, std_error, confirmed } = hptune.data;
   const columns = [
     { name: "rank", of: (index) => (trials.score[index] === null ? null : index + 1) },
     { name: "trial", of: (index) => trials.number[index] },
     { name: metric, of: (index) => trials.score[index] },
+    ...(std_error ? [{ name: "std_error", of: (index) => std_error[index] }] : []),
+    ...(confirmed ? [{ name: "confirmed", of: (index) => confirmed[index] }] : []),
     { name: "status", of: (index) => trials.status[index] },
     ...axes.map((axis, column) => ({
       name: axis.label,

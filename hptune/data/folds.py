@@ -1,0 +1,85 @@
+"""Folds: each row of the pool validates once, and trains otherwise.
+
+Stratified for classes, whole groups where there are groups. In time, each fold trains on all rows before the ones that
+it validates on, so the first rows only train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from hptune.data.split import Rows, Split, check_split, cut_between, split_rows, strata
+from hptune.data.table import PARTS, Dataset
+from hptune.errors import DataError
+from hptune.spec import SplitSpec
+
+_KEY = "evaluation.folds"
+
+
+def fold_rows(dataset: Dataset, spec: SplitSpec, folds: int) -> tuple[Split, ...]:
+    """Divide all rows that do not test into folds.
+
+    Args:
+        dataset: The table; rows that are given as test rows stay so.
+        spec: The `data.split` section; its validation share is not used.
+        folds: How many, from 2.
+
+    Returns:
+        The parts of each fold; the test rows are the same in all of them.
+
+    Raises:
+        DataError: If validation rows are given, or there are too few rows, groups, times or rows of a class.
+    """
+    if (dataset.parts == PARTS.index("validation")).any():
+        raise DataError(f"{_KEY}: expected no validation rows of their own, which folds replace; call them train")
+    pool, test = _hold_out(dataset, spec)
+    made = []
+    try:
+        for number, (train, validation) in enumerate(_folds(dataset, spec, pool, folds), start=1):
+            split = Split(np.sort(train), np.sort(validation), test)
+            check_split(dataset, split, f"{_KEY}: fold {number}")
+            made.append(split)
+    except ValueError as error:
+        raise DataError(f"{_KEY}: {folds} folds cannot be made: {error}; take fewer") from None
+    return tuple(made)
+
+
+def _hold_out(dataset: Dataset, spec: SplitSpec) -> tuple[Rows, Rows]:
+    """Return the rows that train and validate, and those that test."""
+    is_test = dataset.parts == PARTS.index("test")
+    if is_test.any() or not spec.test:
+        return np.flatnonzero(~is_test).astype(np.int64), np.flatnonzero(is_test).astype(np.int64)
+    # Drawn as the test rows of a plain split are: a later look without folds leaves them unseen.
+    split = split_rows(dataset, spec)
+    return np.sort(np.concatenate([split.train, split.validation])), split.test
+
+
+def _folds(dataset: Dataset, spec: SplitSpec, pool: Rows, folds: int) -> Iterator[tuple[Rows, Rows]]:
+    roles = dataset.roles
+    if roles.times is not None:
+        order = pool[np.argsort(roles.times[pool], kind="stable")]
+        size = len(order) / (folds + 1)
+        cuts = [cut_between(roles.times[order], round(size * number)) for number in range(1, folds + 1)]
+        ends = [*(cut or 0 for cut in cuts), len(order)]
+        if len(set(ends)) < len(ends):
+            raise ValueError("too few different times")
+        for first, last in pairwise(ends):
+            yield order[:first], order[first:last]
+        return
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    labels = strata(dataset, spec, pool)
+    groups = None if roles.groups is None else roles.groups[pool]
+    if groups is None:
+        splitter = KFold if labels is None else StratifiedKFold
+    else:
+        splitter = GroupKFold if labels is None else StratifiedGroupKFold
+    smallest = min(np.unique(labels, return_counts=True)[1], default=0) if labels is not None else folds
+    if smallest < folds:
+        raise ValueError(f"a class has {smallest} rows only")
+    seed = spec.seed * len(PARTS) % 2**32
+    for train, validation in splitter(folds, shuffle=True, random_state=seed).split(pool, labels, groups):
+        yield pool[train], pool[validation]

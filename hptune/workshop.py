@@ -1,0 +1,113 @@
+"""Where trials are trained: workers with arrays, jobs and orders; for the search and for what follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from hptune.clock import Clock
+from hptune.interruption import Interruption
+from hptune.materials import Materials
+from hptune.run.log import LOGGER
+from hptune.run.recorder import RunRecorder
+from hptune.run.records import History, needs_another_attempt
+from hptune.training.capacity import share_of_memory
+from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
+from hptune.training.workers import Mailbox, WarmProcesses
+from hptune.trial import Outcome, Proposal
+from hptune.tuner import Silence
+
+# Proposals that are sorted by structure at a time.
+_LOOKAHEAD = 1024
+_SHORT_LOOKAHEAD = 64
+
+
+def serve_in_worker(mailbox: Mailbox) -> None:
+    """Train what is asked for; what a worker runs."""
+    from hptune.training.serving import serve  # TensorFlow is imported in the worker only
+
+    serve(mailbox)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What training in this session needs.
+
+    Attributes:
+        materials: Of the search.
+        recorder: Of the run.
+        processes: Where workers come from.
+        workers: How many at a time.
+        interruption: Ends training.
+    """
+
+    materials: Materials
+    recorder: RunRecorder
+    processes: WarmProcesses
+    workers: int
+    interruption: Interruption
+
+    @contextmanager
+    def open(
+        self, parts: Iterable[str], on_epoch: Callable[[int, int, float], None], clock: Clock | None = None
+    ) -> Iterator[WorkerTrainer]:
+        """Give who trains.
+
+        Args:
+            parts: Which are going to be trained; their rows are prepared.
+            on_epoch: Called with trial, epoch and score.
+            clock: Ends the search; None where its time does not count.
+        """
+        materials, pauses = self.materials, self.recorder.pauses
+        materials.write_arrays(parts)
+        budget = materials.ground.experiment.budget
+        memory_bytes = share_of_memory(self.workers)
+        # Where the clock, a target or failures may end the search, the order of training must not favour a structure.
+        is_counted = budget.max_seconds is None and budget.target is None and budget.max_failures is None
+        workplace = Workplace(
+            kind_of=lambda proposal: materials.kind(proposal, memory_bytes),
+            job_of=lambda proposal: materials.job(proposal, pauses.get(proposal.key)),
+            serve=serve_in_worker,
+            output=materials.folder.path,
+            lookahead=_LOOKAHEAD if is_counted else _SHORT_LOOKAHEAD,
+        )
+        is_time_used = (lambda: False) if clock is None else clock.is_used_up
+        orders = Orders(self.interruption.is_requested, is_time_used, budget.trial_seconds)
+        with WorkerTrainer(self.processes, self.workers, workplace, on_epoch, orders) as trainer:
+            yield trainer
+
+    def missing(self, proposals: Sequence[Proposal], history: History) -> list[Proposal]:
+        """Leave out parts that are on record and need no further attempt."""
+        done = {part.proposal.key for part in history.settled(self.materials.ground.experiment.budget.max_attempts)}
+        return [proposal for proposal in proposals if proposal.key not in done]
+
+    def train_beside(self, proposals: Sequence[Proposal], history: History) -> None:
+        """Train parts that belong to no search, and put them on record; those that are on record already are left out.
+
+        Raises:
+            InterruptedSearchError: If a signal asked to stop; everything finished is on record.
+        """
+        most = self.materials.ground.experiment.budget.max_attempts
+        queue = self.missing(proposals, history)
+        attempts = {proposal.key: history.attempts.get(proposal.key, 0) for proposal in queue}
+        if not queue:
+            return
+        LOGGER.info("training %d more, such as %s of trial %d", len(queue), queue[0].part, queue[0].trial)
+
+        def starting(proposal: Proposal, worker: int) -> bool:
+            attempts[proposal.key] += 1
+            self.recorder.start(proposal, attempts[proposal.key], worker)
+            return True
+
+        with self.open([proposal.part for proposal in queue], Silence().epoch) as trainer:
+            while queue:
+                given, queue = queue, []
+                for trial in trainer.train(given, starting):
+                    # Where a rung ended, nobody will go on.
+                    outcome = Outcome.COMPLETED if trial.outcome is Outcome.PAUSED else trial.outcome
+                    ended = replace(trial, attempt=attempts[trial.proposal.key], outcome=outcome)
+                    self.recorder.end(ended)
+                    if needs_another_attempt(ended, most):
+                        queue.append(ended.proposal)
+                self.interruption.check()

@@ -1,0 +1,248 @@
+"""Honest scores: folds, confirmation with fresh seeds, the last training on all rows, intervals and thresholds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from hptune.api import evaluate, predict, report, search
+from hptune.confirmation import plan_confirmation
+from hptune.console.screen import show_report
+from hptune.groundwork import lay_groundwork
+from hptune.materials import Materials
+from hptune.objective import Objective
+from hptune.parts import name_parts
+from hptune.reporting.machine import to_json
+from hptune.reporting.markdown import to_markdown
+from hptune.run.folder import RunFolder
+from hptune.run.records import History
+from hptune.testrows import TEST_ROWS, load_test_rows
+
+pytestmark = pytest.mark.tensorflow
+
+FOLDED: dict[str, Any] = {
+    "name": "wine",
+    "data": {"source": "sklearn:wine", "target": "target"},
+    "objective": {"metric": "accuracy", "direction": "max"},
+    "strategy": {"name": "random", "seed": 1},
+    "budget": {"max_trials": 3},
+    "evaluation": {"folds": 3, "confirm": {"top": 2, "seeds": 2}},
+    "model": {"units": [8, 16, 32], "l1": 0.01, "blocks": 1},
+    "training": {"epochs": 4, "learning_rate": 0.02},
+}
+# A rare class, so that half is the wrong threshold; groups, weights.
+ROWS = 400
+PARTS = name_parts(3, 1)
+
+
+def write_rare(folder: Path) -> Path:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(ROWS, 2))
+    is_ill = x[:, 0] + generator.normal(size=ROWS) > 2.0
+    lines = [
+        f"{a:.4f},{b:.4f},{1 + row % 3},{row % 80},{'ill' if ill else 'well'}"
+        for row, ((a, b), ill) in enumerate(zip(x.tolist(), is_ill.tolist(), strict=True))
+    ]
+    path = folder / "rare.csv"
+    path.write_text("\n".join(["a,b,weight,house,state", *lines]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with folds and confirmation, and one with repeats, weights, groups, a threshold and a last training."""
+    folder = tmp_path_factory.mktemp("runs")
+    search(FOLDED, runs=folder, workers=2)
+    search(rare(write_rare(folder)), runs=folder, workers=2)
+    return folder
+
+
+def rare(table: Path) -> dict[str, Any]:
+    columns = {"weight": "weight", "group": "house"}
+    return {
+        **FOLDED,
+        "name": "rare",
+        "data": {"source": str(table), "target": "state", "positive": "ill", "columns": columns},
+        "objective": {"metric": "f1", "direction": "max"},
+        "budget": {"max_trials": 2},
+        "evaluation": {"repeats": 2, "refit": True},
+    }
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def metrics_of(run: Path) -> dict[str, Any]:
+    return dict(json.loads((run / "best" / "metrics.json").read_text()))
+
+
+def test_a_configuration_is_one_row_with_the_mean_of_its_folds(runs: Path) -> None:
+    board, parts = (rows_of(runs / "wine" / f"{name}.csv") for name in ("leaderboard", "folds"))
+
+    assert len(board) == 3
+    for row in board:
+        own = [part for part in parts if part["trial"] == row["trial"] and part["part"].startswith("fold")]
+        scores = [float(part["score"]) for part in own]
+        assert [part["part"] for part in own] == list(PARTS)
+        assert float(row["score"]) == pytest.approx(np.mean(scores))
+        assert float(row["std_error"]) == pytest.approx(np.std(scores, ddof=1) / 3**0.5)
+        assert row["n"] == "3"
+    epochs = rows_of(runs / "wine" / "history.csv")
+    assert len({(row["trial"], row["part"], row["epoch"]) for row in epochs}) == len(epochs)
+
+
+def test_predictions_are_those_of_the_fold_that_held_a_row_out(runs: Path) -> None:
+    folder = RunFolder(runs / "wine")
+    materials = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder)
+    history = folder.read()
+    trial = history.ends[0]
+    joined = np.load(folder.verified(trial.file("predictions.npy")))
+
+    assert len(joined) == len(materials.split.validation) == len(materials.split.train) == 142
+    for part, fold in zip(PARTS, materials.folds, strict=True):
+        own = np.load(folder.verified(history.parts[0, part].file("predictions.npy")))
+        assert np.allclose(joined[np.isin(materials.split.validation, fold.validation)], own, atol=1e-7)
+    # The means of each fold's own training rows, not of all rows.
+    means = {materials.preparation(f"fold-{n}", "standard").numbers[0].mean for n in (1, 2, 3)}
+    assert len(means) == 3
+
+
+def test_candidates_are_confirmed_and_the_report_says_how_sure_it_is(runs: Path) -> None:
+    board = rows_of(runs / "wine" / "leaderboard.csv")
+    metrics = metrics_of(runs / "wine")
+
+    confirmed = [row for row in board if row["confirmed"]]
+    assert [row["rank"] for row in confirmed] == ["1", "2"]
+    assert {row["confirmed_n"] for row in confirmed} == {"2"}
+    parts = [row for row in rows_of(runs / "wine" / "folds.csv") if row["part"].startswith("confirm")]
+    assert len(parts) == 2 * 2 * 3
+    first = [float(row["score"]) for row in parts if row["trial"] == confirmed[0]["trial"]]
+    assert float(confirmed[0]["confirmed"]) == pytest.approx(np.mean(first))
+    choice = metrics["choice"]
+    assert choice["confirmed"]
+    assert choice["sentence"].startswith("Trained again with 2 fresh seeds, trial")
+    tied = [row for row in board if int(row["trial"]) in choice["tie"]]
+    assert metrics["trial"] == min((int(row["weights"]), int(row["trial"])) for row in tied)[1]
+    assert choice["sentence"] in to_markdown(report("wine", runs=runs)).replace("\\", "")
+    assert choice["sentence"] in (runs / "wine" / "report.html").read_text()
+
+
+def test_a_confirmed_search_is_not_confirmed_again(runs: Path) -> None:
+    before = {
+        path: path.read_bytes() for path in (runs / "wine").rglob("*") if path.is_file() and path.suffix != ".log"
+    }
+
+    search(FOLDED, runs=runs)
+
+    after = {path: path.read_bytes() for path in (runs / "wine").rglob("*") if path.is_file() and path.suffix != ".log"}
+    changed = [path.name for path in before if before[path] != after.get(path)]
+    assert changed in ([], ["report.html"])
+    assert before.keys() == after.keys()
+
+
+def test_confirming_by_itself_costs_less_than_a_tenth(runs: Path) -> None:
+    ground = lay_groundwork(RunFolder(runs / "wine").path / "resolved.yaml", ("evaluation.confirm=auto",))
+    board = report("wine", runs=runs).leaderboard
+    many = type(board)(Objective("accuracy", "max"), board.trials * 84, ())
+
+    assert plan_confirmation(ground, board, History()) == []
+    # 5 candidates with 5 seeds on 3 folds are worth 250 trials.
+    assert len(plan_confirmation(ground, many, History())) == 75
+    assert plan_confirmation(ground, many, History(stop={"reason": "time used"})) == []
+    off = lay_groundwork(RunFolder(runs / "wine").path / "resolved.yaml", ("evaluation.confirm=false",))
+    assert plan_confirmation(off, many, History()) == []
+
+
+def test_the_threshold_is_chosen_on_validation_rows_and_obeyed(runs: Path) -> None:
+    metrics, folder = metrics_of(runs / "rare"), RunFolder(runs / "rare")
+    materials = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder)
+    split = materials.split
+
+    threshold = metrics["threshold"]
+    assert 0 < threshold < 0.5
+    yardstick = materials.yardstick(split.validation)
+    (trial,) = [trial for trial in folder.read().ends.values() if trial.number == metrics["trial"]]
+    stored = np.load(folder.verified(trial.file("predictions.npy")))[:, 0]
+    every = [
+        sk.f1_score(yardstick.truth == 0, stored >= cut, sample_weight=yardstick.weights) for cut in np.unique(stored)
+    ]
+    assert metrics["validation"]["f1"] == pytest.approx(max(every))
+    test = load_test_rows(folder.best / TEST_ROWS).prediction
+    truth = materials.yardstick(split.test)
+    own = sk.f1_score(truth.truth == 0, test[:, 0] >= threshold, sample_weight=truth.weights)
+    assert metrics["test"]["f1"] == pytest.approx(own)
+    assert metrics["optimism"] == pytest.approx(metrics["validation"]["f1"] - own)
+    labels = predict("rare", runs / "rare.csv", runs=runs).table
+    assert ((labels["p_ill"] >= threshold) == (labels["prediction"] == "ill")).all()
+
+
+def test_evaluate_gives_the_metrics_of_the_report(runs: Path) -> None:
+    folder = RunFolder(runs / "rare")
+    materials = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder)
+    lines = (runs / "rare.csv").read_text().splitlines()
+    (runs / "test.csv").write_text("\n".join([lines[0], *(lines[1 + row] for row in materials.split.test)]) + "\n")
+
+    found = evaluate("rare", runs / "test.csv", runs=runs)
+
+    assert dict(found.metrics) == pytest.approx(metrics_of(runs / "rare")["test"])
+
+
+def test_the_last_training_takes_all_rows_for_the_best_epochs_and_says_so(runs: Path) -> None:
+    folder = RunFolder(runs / "rare")
+    history, metrics = folder.read(), metrics_of(runs / "rare")
+
+    refit = history.parts[metrics["trial"], "refit"]
+
+    assert metrics["refit"]
+    assert refit.epochs == history.ends[metrics["trial"]].best_epoch
+    materials = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder)
+    assert len(materials.split_of("refit").train) == len(materials.split.train) + len(materials.split.validation)
+    assert "no honest validation score exists for it" in to_markdown(report("rare", runs=runs))
+
+
+def test_intervals_hold_the_test_scores_and_are_shown_everywhere(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary, metrics = report("wine", runs=runs), metrics_of(runs / "wine")
+    intervals = metrics["intervals"]
+
+    for name, scores in {"test": metrics["test"], **metrics["baselines"]}.items():
+        for metric, (low, high) in intervals["scores"][name].items():
+            assert low - 1e-9 <= scores[metric] <= high + 1e-9
+    gains = intervals["gains"]["majority"]["accuracy"]
+    assert gains[0] <= metrics["test"]["accuracy"] - metrics["baselines"]["majority"]["accuracy"] <= gains[1]
+    shown = "{:.4g} to {:.4g}".format(*intervals["scores"]["test"]["accuracy"])
+    show_report(summary, "terminal", None)
+    assert shown in capsys.readouterr().out
+    assert shown in to_markdown(summary)
+    assert json.loads(to_json(summary))["best"]["intervals"] == intervals
+    page = (runs / "wine" / "report.html").read_text()
+    data = json.loads(page.partition('id="page-data">')[2].partition("</script>")[0])
+    assert data["std_error"] == pytest.approx([trial.std_error for trial in summary.leaderboard.trials], rel=1e-5)
+    assert [score is not None for score in data["confirmed"]] == [True, True, False]
+    headline = page.partition('<p class="headline">')[2].partition("</p>")[0]
+    assert headline == f"accuracy {metrics['test']['accuracy']:.6g} (95% interval {shown})"
+
+
+def test_calibration_is_measured_on_test_rows(runs: Path) -> None:
+    folder = RunFolder(runs / "rare")
+    metrics = metrics_of(folder.path)
+    materials = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder)
+    truth = materials.yardstick(materials.split.test)
+    claimed = load_test_rows(folder.best / TEST_ROWS).prediction[:, 0].astype(float)
+
+    place = np.minimum((claimed * 10).astype(int), 9)
+    error = sum(
+        truth.weights[place == bin_].sum()
+        * abs(np.average((claimed - (truth.truth == 0))[place == bin_], weights=truth.weights[place == bin_]))
+        for bin_ in np.unique(place)
+    )
+    assert metrics["calibration"]["error"] == pytest.approx(error / truth.weights.sum())
+    assert sum(entry["rows"] for entry in metrics["calibration"]["bins"]) == len(claimed)
