@@ -6,26 +6,22 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hptune.metrics import DECIDED, RANKED, compute_metrics, reported_metrics
+from hptune.metrics import reported_metrics
 from hptune.objective import METRICS, Task
-from hptune.parts import mean
+from hptune.resampling import DECIDED, DRAWS, LEVEL, Statistic, decide, draw_counts, metric_statistics
 
 Floats = npt.NDArray[np.floating[Any]]
 
-LEVEL = 0.95
 # Rows that may be scored in all: many rows take fewer draws, so that the end of a search stays a matter of seconds.
-SCORED_ROWS = 2_000_000
+DRAWN_ROWS = 10_000_000
 FEWEST_DRAWS = 50
-_MOST_DRAWS, _MOST_RANKED_DRAWS = 400, 200
-# Putting the rows in order for one class takes as long as this many times counting hits.
-_RANKING_COST = 10
 
 
 @dataclass(frozen=True)
@@ -66,85 +62,58 @@ class Yardstick:
     groups: npt.NDArray[np.int64] | None = None
 
     def report(self, guess: Guess) -> dict[str, float]:
-        """Compute every metric of predictions for all rows with scikit-learn."""
+        """Compute every metric of predictions for all rows with scikit-learn, decisions by the threshold."""
 
         def measure(values: Floats) -> dict[str, float]:
-            given = (self.task, self.truth, values, self.positive, self.scale, self.weights)
-            return reported_metrics(*given)
+            return reported_metrics(self.task, self.truth, values, self.positive, self.scale, self.weights)
 
-        return self._with_decisions(guess.values, guess.threshold, measure)
-
-    def _with_decisions(
-        self, values: Floats, threshold: float | None, measure: Callable[[Floats], dict[str, float]]
-    ) -> dict[str, float]:
-        """Take metrics of probabilities as they are, and those of decisions by the threshold."""
-        found = measure(values)
-        if threshold is None or self.positive is None:
+        found = measure(guess.values)
+        if guess.threshold is None or self.positive is None:
             return found
-        is_positive = values[:, self.positive] >= threshold
-        decided = np.where(is_positive[:, None] == (np.arange(2) == self.positive), 1.0, 0.0)
-        by_threshold = measure(decided)
+        by_threshold = measure(decide(guess.values, self.positive, guess.threshold))
         return {name: by_threshold[name] if name in DECIDED else value for name, value in found.items()}
 
-    def compute(self, guess: Guess, rows: npt.NDArray[np.int64], *, with_ranks: bool) -> dict[str, float]:
-        """Compute the metrics of those of the rows that a guess is of, fast."""
-        places = rows
-        if guess.rows is not None:
-            place_of_row = np.full(len(self.truth), -1)
-            place_of_row[guess.rows] = np.arange(len(guess.rows))
-            rows = rows[place_of_row[rows] >= 0]
-            places = place_of_row[rows]
-        if not len(rows):
-            return {}
+    def statistics(self, guess: Guess) -> Mapping[str, Statistic]:
+        """Return every metric of a guess as a function of how often each row of all of them is drawn."""
+        rows = np.arange(len(self.truth)) if guess.rows is None else guess.rows
         weights = None if self.weights is None else self.weights[rows]
-        truth = self.truth[rows]
+        found = metric_statistics(
+            self.task, self.truth[rows], guess.values, self.positive, self.scale, weights, guess.threshold
+        )
 
-        def measure(values: Floats) -> dict[str, float]:
-            given = (self.task, truth, values, self.positive, self.scale, weights)
-            return compute_metrics(*given, with_ranks=with_ranks)
+        def of_its_rows(statistic: Statistic) -> Statistic:
+            return lambda counts: statistic(counts[:, rows])
 
-        return self._with_decisions(guess.values[places], guess.threshold, measure)
-
-    def cost(self, *, with_ranks: bool) -> int:
-        """How long all rows take to be scored, in rows whose hits are counted."""
-        return len(self.truth) * (_RANKING_COST * max(self.classes, 1) if with_ranks else 1)
-
-    def draw(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Draw as many rows as there are, with replacement; whole groups where there are groups."""
-        count = len(self.truth)
-        if self.groups is None:
-            return generator.integers(0, count, count)
-        names, place = np.unique(self.groups, return_inverse=True)
-        order = np.argsort(place, kind="stable")
-        ends = np.cumsum(np.bincount(place))
-        drawn = generator.integers(0, len(names), len(names))
-        return np.concatenate([order[ends[group - 1] if group else 0 : ends[group]] for group in drawn.tolist()])
+        return {name: of_its_rows(statistic) for name, statistic in found.items()}
 
 
-def draw_scores(
-    yardstick: Yardstick, models: Sequence[Sequence[Guess]], metrics: Sequence[str], count: int, seed: int
-) -> Floats:
+def draw_scores(yardstick: Yardstick, models: Sequence[Sequence[Guess]], metric: str, seed: int) -> Floats:
     """Score models on rows drawn with replacement, the same rows for all of them.
 
     Args:
         yardstick: The rows.
         models: What each has predicted, in one or several trainings; its score is the mean over them.
-        metrics: What to compute.
-        count: How many draws.
+        metric: What to compute.
         seed: Of the draws.
 
     Returns:
-        (metrics, models, draws); a draw in which a metric is not defined, such as ROC AUC without a class, is left out.
+        (models, draws); a draw in which it is not defined, such as ROC AUC without a class, is left out.
     """
-    generator = np.random.default_rng(seed)
-    with_ranks = any(metric in RANKED for metric in metrics)
-    draws: list[list[list[float]]] = []
-    for _ in range(count):
-        rows = yardstick.draw(generator)
-        scores = [[yardstick.compute(guess, rows, with_ranks=with_ranks) for guess in model] for model in models]
-        if all(metric in found for model in scores for found in model for metric in metrics):
-            draws.append([[mean([found[metric] for found in model]) for model in scores] for metric in metrics])
-    made: Floats = np.array(draws).reshape(-1, len(metrics), len(models)).transpose(1, 2, 0)
+    made = _draw(yardstick, [[yardstick.statistics(guess)[metric] for guess in model] for model in models], seed)
+    defined: Floats = made[:, np.isfinite(made).all(axis=0)]
+    return defined
+
+
+def _draw(yardstick: Yardstick, models: Sequence[Sequence[Statistic]], seed: int) -> Floats:
+    """Compute figures on the same draws; NaN where one is not defined, (models, draws)."""
+    rows = len(yardstick.truth)
+    trainings = max(sum(map(len, models)), 1)
+    draws = min(max(DRAWN_ROWS // max(rows * trainings, 1), FEWEST_DRAWS), DRAWS)
+    blocks = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for counts in draw_counts(rows, seed, draws, yardstick.groups):
+            blocks.append([np.mean([statistic(counts) for statistic in model], axis=0) for model in models])
+    made: Floats = np.concatenate(blocks, axis=1)
     return made
 
 
@@ -169,29 +138,18 @@ def intervals(yardstick: Yardstick, models: Mapping[str, Guess], against: str, s
         much better `against` is, whatever the direction of the metric: above 0 it is better beyond chance. Metrics
         that no draw defines are left out.
     """
-    names = list(models)
-    every = np.arange(len(yardstick.truth))
-    defined = [
-        name
-        for name in METRICS
-        if all(name in yardstick.compute(models[model], every, with_ranks=True) for model in names)
-    ]
-    found: dict[str, Any] = {"level": LEVEL, "scores": {name: {} for name in names}, "gains": {}}
-    found["gains"] = {name: {} for name in names if name != against}
-    for ranked, most in ((False, _MOST_DRAWS), (True, _MOST_RANKED_DRAWS)):
-        metrics = [metric for metric in defined if (metric in RANKED) == ranked]
-        if not metrics:
+    found: dict[str, Any] = {"level": LEVEL, "scores": {name: {} for name in models}, "gains": {}}
+    found["gains"] = {name: {} for name in models if name != against}
+    statistics = {name: yardstick.statistics(guess) for name, guess in models.items()}
+    for metric in statistics[against]:
+        drawn = _draw(yardstick, [[statistics[name][metric]] for name in models], seed)
+        drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+        if not drawn.size:
             continue
-        cost = yardstick.cost(with_ranks=ranked) * len(models)
-        count = min(max(2 * SCORED_ROWS // max(cost, 1), FEWEST_DRAWS), most)
-        made = draw_scores(yardstick, [[guess] for guess in models.values()], metrics, count, seed)
-        if not made.shape[2]:
-            continue
-        for metric, draws in zip(metrics, made, strict=True):
-            sign = 1 if METRICS[metric].direction == "max" else -1
-            own = draws[names.index(against)]
-            for name, scores in zip(names, draws, strict=True):
-                found["scores"][name][metric] = interval(scores)
-                if name != against:
-                    found["gains"][name][metric] = interval(sign * (own - scores))
+        sign = 1 if METRICS[metric].direction == "max" else -1
+        scores = dict(zip(models, drawn, strict=True))
+        for name, own in scores.items():
+            found["scores"][name][metric] = interval(own)
+            if name != against:
+                found["gains"][name][metric] = interval(sign * (scores[against] - own))
     return found

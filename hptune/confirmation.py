@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hptune.bootstrap import FEWEST_DRAWS, SCORED_ROWS, draw_scores
+from hptune.bootstrap import draw_scores
 from hptune.groundwork import Groundwork
 from hptune.leaderboard import Confirmed, Leaderboard
 from hptune.materials import Materials
-from hptune.metrics import RANKED
 from hptune.parts import CONFIRMATION, mean, name_parts, natural_order, standard_error
 from hptune.run.records import History
 from hptune.spec.evaluation import ConfirmSpec
@@ -28,7 +27,6 @@ from hptune.tuner import TIME_USED
 _WORTH = 0.1
 # Standard errors of a difference within which two candidates are not told apart: 95 % of normal ones.
 _NOISE = 1.96
-_MOST_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -119,12 +117,9 @@ def _noise_of_rows(materials: Materials, trials: Sequence[Trial], history: Histo
         [materials.guess(part) for part in confirmations(history, trial.number) if part.score is not None]
         for trial in trials
     ]
-    trained = sum(map(len, models))
-    cost = yardstick.cost(with_ranks=metric in RANKED) * max(trained, 1)
-    count = min(max(SCORED_ROWS // cost, FEWEST_DRAWS), _MOST_DRAWS)
     seed = derive_seed(materials.ground.experiment.strategy.seed, "confirmation")
     known = [index for index, model in enumerate(models) if model]
-    draws = draw_scores(yardstick, [models[index] for index in known], (metric,), count, seed)[0]
+    draws = draw_scores(yardstick, [models[index] for index in known], metric, seed)
     if draws.shape[1] < 2:
         return {trial.number: 0.0 for trial in trials}
     scatter = {

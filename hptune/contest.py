@@ -16,12 +16,12 @@ import numpy.typing as npt
 import polars as pl
 
 from hptune.artifact import load_artifact, predict_with
+from hptune.bootstrap import Guess
 from hptune.data.kinds import Column
-from hptune.data.table import encode_target
 from hptune.description import Description
 from hptune.objective import Objective
-from hptune.resampling import Interval, better_by, interval, metric_statistics
-from hptune.verdict import predict_simply, score
+from hptune.resampling import Interval, better_by, interval
+from hptune.verdict import predict_simply, score, yardstick_of
 
 # Rows that are timed, and how often: what else the machine does can only make it slower.
 _TIMED_ROWS = 4096
@@ -89,7 +89,6 @@ def compare(
     }
     if not test.height:
         return Comparison({}, None, None, costs)
-    truth = encode_target(test, about.target, about.labels)
     predictions = {name: predict_with(model, test, about.columns) for name, model in models.items()}
     simple = predict_simply(about, columns, rows["train"], test)
     scores = {name: score(about, test, given) for name, given in (predictions | simple).items()}
@@ -97,11 +96,11 @@ def compare(
     if metric not in scores["ensemble"] or metric not in scores["best"]:
         return Comparison(scores, None, None, costs)
     sign = 1 if objective.direction == "max" else -1
-    own, other = (
-        metric_statistics(about.task, truth, predictions[name], about.positive, about.scale)[metric] for name in models
-    )
+    yardstick = yardstick_of(about, test)
+    own, other = (yardstick.statistics(Guess(predictions[name], threshold=about.threshold))[metric] for name in models)
+    found = interval(better_by(own, other, objective.direction), len(yardstick.truth), seed)
     gain = sign * (scores["ensemble"][metric] - scores["best"][metric])
-    return Comparison(scores, gain, interval(better_by(own, other, objective.direction), len(truth), seed), costs)
+    return Comparison(scores, gain, found, costs)
 
 
 def _milliseconds(model: Any, rows: pl.DataFrame, about: Description) -> float:

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hptune.assembly import stored_predictions
-from hptune.bootstrap import FEWEST_DRAWS, LEVEL, SCORED_ROWS, Guess, Yardstick, draw_scores, interval
+from hptune.bootstrap import DRAWN_ROWS, FEWEST_DRAWS, Guess, Yardstick, draw_scores, interval
 from hptune.calibration import measure_calibration
 from hptune.facts import gather_facts
 from hptune.leaderboard import Leaderboard
 from hptune.materials import Materials
-from hptune.metrics import RANKED
 from hptune.regularization import tell_regularization
+from hptune.resampling import LEVEL
 from hptune.run.files import write_text
 from hptune.run.folder import INSIGHT, PREDICTIONS
 from hptune.trial import Trial, derive_seed
@@ -29,7 +29,6 @@ Floats = npt.NDArray[np.floating[Any]]
 
 # Trials that are held against the winner; fewer where there are many rows.
 _RIVALS = 9
-_MOST_DRAWS = 200
 # More points than these show no more.
 _MOST_RESIDUALS = 1000
 
@@ -68,8 +67,7 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
     """Hold the winner against chance, its rivals and the truth; None where its predictions were not kept."""
     about, folder = materials.about, materials.folder
     yardstick = materials.yardstick(materials.split.validation)
-    rows = yardstick.cost(with_ranks=materials.ground.objective.metric in RANKED)
-    compared = min(max(SCORED_ROWS // (rows * FEWEST_DRAWS), 2), _RIVALS + 1)
+    compared = min(max(DRAWN_ROWS // (len(yardstick.truth) * FEWEST_DRAWS), 2), _RIVALS + 1)
     kept = [trial for trial in scored[:compared] if (folder.path / trial.file(PREDICTIONS).name).is_file()]
     if not kept or kept[0] is not scored[0]:
         return None
@@ -101,12 +99,8 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
 
 def _draw_scores(materials: Materials, yardstick: Yardstick, models: Sequence[Sequence[Guess]]) -> Floats:
     """Score models in the objective's metric on rows drawn with replacement, (models, draws)."""
-    metric = materials.ground.objective.metric
-    cost = yardstick.cost(with_ranks=metric in RANKED)
-    count = min(max(SCORED_ROWS // (cost * len(models)), FEWEST_DRAWS), _MOST_DRAWS)
     seed = derive_seed(materials.ground.experiment.strategy.seed, "insight")
-    scores: Floats = draw_scores(yardstick, models, (metric,), count, seed)[0]
-    return scores
+    return draw_scores(yardstick, models, materials.ground.objective.metric, seed)
 
 
 def _errors(labels: Sequence[str], truth: npt.NDArray[Any], predicted: Floats) -> dict[str, Any]:

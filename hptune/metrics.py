@@ -25,8 +25,6 @@ Figure = Callable[[], float]
 
 # Metrics that need the rows in order take longer than all the others together.
 RANKED = ("roc_auc", "average_precision")
-# Metrics of decisions, which a threshold changes.
-DECIDED = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "f1_weighted")
 # What is given has been found finite, and scikit-learn's checks take longer than its figures.
 _trusting_numbers = partial(config_context, assume_finite=True, skip_parameter_validation=True)
 

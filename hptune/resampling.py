@@ -1,7 +1,8 @@
-"""How sure a score is: the bootstrap over rows, for single scores and for differences on the same rows.
+"""How sure a score is: the bootstrap over rows or groups, for single scores and for differences on the same rows.
 
 A draw with replacement is a vector of counts, one a row. Each metric is written for counts, so that all draws are
-scored by a few matrix products; tests hold every one against `compute_metrics` on rows that are really repeated.
+scored by a few matrix products; tests hold every one against `compute_metrics` on rows that are really repeated. What
+a row weighs multiplies its count.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from hptune.objective import Task
 
 LEVEL = 0.95
 DRAWS = 2000
+# Metrics of decisions, which a threshold changes.
+DECIDED = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "f1_weighted")
 # Counts that are held at a time.
 _HELD = 1 << 22
 # Fewer draws on which a metric is defined say nothing about its tails.
@@ -98,25 +101,72 @@ def is_lost(gain: Interval | None) -> bool:
     return gain is not None and gain.high < 0
 
 
-def draw_counts(rows: int, seed: int, draws: int) -> Iterator[Floats]:
-    """Yield how often each row is drawn, (some draws, rows), until there are `draws` in all."""
+def draw_counts(rows: int, seed: int, draws: int, groups: Ints | None = None) -> Iterator[Floats]:
+    """Yield how often each row is drawn, (some draws, rows), until there are `draws` in all.
+
+    Args:
+        rows: How many there are.
+        seed: Of the draws.
+        draws: How many are wanted.
+        groups: Rows of equal number are drawn together, (rows,); None where rows are drawn one by one.
+    """
     generator = np.random.default_rng(seed)
+    member = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = rows if member is None else int(member.max()) + 1
     together = max(_HELD // rows, 1)
     for first in range(0, draws, together):
         count = min(together, draws - first)
-        places = generator.integers(0, rows, (count, rows)) + np.arange(count)[:, None] * rows
-        yield np.bincount(places.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float64)
+        places = generator.integers(0, units, (count, units)) + np.arange(count)[:, None] * units
+        drawn = np.bincount(places.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
+        yield drawn if member is None else drawn[:, member]
+
+
+def decide(prediction: Floats, positive: int, threshold: float) -> Floats:
+    """Turn probabilities of two classes into decisions, 0 and 1: positive from the threshold on, (rows, 2)."""
+    is_positive = prediction[:, positive] >= threshold
+    decided: Floats = np.where(is_positive[:, None] == (np.arange(2) == positive), 1.0, 0.0)
+    return decided
 
 
 def metric_statistics(
-    task: Task, truth: npt.NDArray[Any], prediction: Floats, positive: int | None, scale: float = 1.0
+    task: Task,
+    truth: npt.NDArray[Any],
+    prediction: Floats,
+    positive: int | None,
+    scale: float = 1.0,
+    weights: Floats | None = None,
+    threshold: float | None = None,
 ) -> Mapping[str, Statistic]:
-    """Return every metric of the task as a function of counts; arguments as for `compute_metrics`."""
+    """Return every metric of the task as a function of counts.
+
+    Args:
+        task: What is predicted.
+        truth: As for `compute_metrics`, and so are `prediction`, `positive` and `scale`.
+        prediction: Probabilities (rows, classes), or values (rows,).
+        positive: Index of the positive class of a binary task.
+        scale: Standard deviation by which a regression target is divided in training.
+        weights: How much each row counts, (rows,).
+        threshold: Probability from which on a row is taken for the positive class; None for a half.
+    """
     prediction = prediction.astype(np.float64)
     if task == "regression":
-        return _regression(truth.astype(np.float64), prediction, scale)
-    prediction = prediction / prediction.sum(axis=1, keepdims=True)
-    return _classification(truth, prediction, positive if task == "binary" else None)
+        return _weighted(_regression(truth.astype(np.float64), prediction, scale), weights)
+    positive = positive if task == "binary" else None
+    statistics = _classification(truth, prediction / prediction.sum(axis=1, keepdims=True), positive)
+    if threshold is not None and positive is not None:
+        decided = _classification(truth, decide(prediction, positive, threshold), positive)
+        statistics |= {name: decided[name] for name in DECIDED if name in decided}
+    return _weighted(statistics, weights)
+
+
+def _weighted(statistics: Mapping[str, Statistic], weights: Floats | None) -> Mapping[str, Statistic]:
+    if weights is None:
+        return statistics
+
+    def weigh(statistic: Statistic) -> Statistic:
+        return lambda counts: statistic(counts * weights)
+
+    return {name: weigh(statistic) for name, statistic in statistics.items()}
 
 
 def _mean(values: Floats) -> Statistic:
@@ -134,8 +184,8 @@ def _regression(truth: Floats, prediction: Floats, scale: float) -> dict[str, St
         spread = counts @ centred**2 - (counts @ centred) ** 2 / total
         squares = counts @ error**2
         with np.errstate(divide="ignore", invalid="ignore"):
-            made: Floats = np.where(_is_positive(spread, centred), 1 - squares / spread, (squares == 0).astype(float))
-        return np.where(total > 1, made, np.nan)
+            made: Floats = np.where(_is_positive(spread, centred, total), 1 - squares / spread, (squares == 0).astype(float))
+        return made if len(truth) > 1 else np.full(len(counts), np.nan)
 
     return {
         "loss": lambda counts: mse(counts) / scale**2,
@@ -146,10 +196,10 @@ def _regression(truth: Floats, prediction: Floats, scale: float) -> dict[str, St
     }
 
 
-def _is_positive(spread: Floats, centred: Floats) -> npt.NDArray[np.bool_]:
+def _is_positive(spread: Floats, centred: Floats, total: Floats) -> npt.NDArray[np.bool_]:
     """Tell a spread from what rounding leaves of none."""
     largest = float(np.max(np.abs(centred), initial=0.0)) ** 2
-    positive: npt.NDArray[np.bool_] = spread > len(centred) * largest * np.finfo(np.float64).eps
+    positive: npt.NDArray[np.bool_] = spread > 8 * np.finfo(np.float64).eps * total * largest
     return positive
 
 

@@ -25,7 +25,11 @@ from hptune.run.files import write_file
 TEST_ROWS = "test_rows.npz"
 # Of a baseline's JSON; more would be the predictions of ten million rows.
 _LARGEST_BYTES = 1 << 30
-_TYPES = {"truth": {"classes": "<i4", "values": "<f8"}, "prediction": {"classes": "<f4", "values": "<f4"}}
+_TYPES = {
+    "truth": {"classes": "<i4", "values": "<f8"},
+    "prediction": {"classes": "<f4", "values": "<f4"},
+    "weights": {"classes": "<f8", "values": "<f8"},
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class TestRows:
         truth: Class indices or values, (rows,).
         prediction: Probabilities (rows, classes), or values (rows,).
         sha256: Of the raw rows: equal rows in equal order have equal hashes.
+        weights: How much each row counts, (rows,); None where all count the same.
+        threshold: Probability from which on a row is taken for the positive class; None for a half.
     """
 
     # Its name is no test's.
@@ -44,10 +50,16 @@ class TestRows:
     truth: npt.NDArray[Any]
     prediction: npt.NDArray[Any]
     sha256: str
+    weights: npt.NDArray[np.float64] | None = None
+    threshold: float | None = None
 
     def save(self, path: Path) -> None:
         """Write `test_rows.npz`."""
         arrays = {"truth": self.truth, "prediction": self.prediction, "sha256": np.array(self.sha256)}
+        if self.weights is not None:
+            arrays["weights"] = self.weights
+        if self.threshold is not None:
+            arrays["threshold"] = np.array(self.threshold)
         write_file(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
 
 
@@ -76,9 +88,11 @@ class Baseline:
     def to_json(self) -> str:
         """Write the baseline as one JSON document."""
         kind = "classes" if self.labels else "values"
+        arrays = {"truth": self.rows.truth, "prediction": self.rows.prediction, "weights": self.rows.weights}
         packed = {
             name: base64.b64encode(np.asarray(array).astype(_TYPES[name][kind]).tobytes()).decode()
-            for name, array in (("truth", self.rows.truth), ("prediction", self.rows.prediction))
+            for name, array in arrays.items()
+            if array is not None
         }
         content = {
             "schema": 1,
@@ -88,6 +102,7 @@ class Baseline:
             "labels": list(self.labels),
             "positive": self.positive,
             "scale": self.scale,
+            "threshold": self.rows.threshold,
             "metrics": dict(self.metrics),
             "rows": {"count": len(self.rows.truth), "sha256": self.rows.sha256, **packed},
         }
@@ -121,7 +136,14 @@ def load_test_rows(path: Path) -> TestRows:
         )
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return TestRows(arrays["truth"], arrays["prediction"], str(arrays["sha256"]))
+            threshold = arrays.get("threshold")
+            return TestRows(
+                arrays["truth"],
+                arrays["prediction"],
+                str(arrays["sha256"]),
+                arrays.get("weights"),
+                None if threshold is None else float(threshold),
+            )
     except (ValueError, OSError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise RunDamagedError(f"{path}: expected the test rows that hptune wrote: {error}") from None
 
@@ -141,9 +163,12 @@ def load_baseline(path: Path) -> Baseline:
         arrays = {
             name: np.frombuffer(base64.b64decode(rows[name], validate=True), dtype=_TYPES[name][kind])
             for name in _TYPES
+            if name != "weights" or name in rows
         }
         shape = (count, len(labels)) if labels else (count,)
         truth, prediction = arrays["truth"].reshape(count), arrays["prediction"].reshape(shape)
+        weights = arrays["weights"].reshape(count) if "weights" in arrays else None
+        threshold = content.get("threshold")
         is_known = not labels or (len(labels) > 1 and count and truth.min() >= 0 and truth.max() < len(labels))
         if content["type"] != "baseline" or content["schema"] != 1 or not is_known or not np.isfinite(prediction).all():
             raise ValueError("its content does not fit together")
@@ -154,7 +179,9 @@ def load_baseline(path: Path) -> Baseline:
             positive=content["positive"],
             scale=float(content["scale"]),
             metrics={name: float(value) for name, value in content["metrics"].items() if name in METRICS},
-            rows=TestRows(truth, prediction, str(rows["sha256"])),
+            rows=TestRows(
+                truth, prediction, str(rows["sha256"]), weights, None if threshold is None else float(threshold)
+            ),
         )
     except FileNotFoundError:
         raise UsageError(

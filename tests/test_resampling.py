@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hptune.bootstrap import Guess, Yardstick, draw_scores
 from hptune.metrics import compute_metrics
 from hptune.objective import Task
 from hptune.resampling import (
@@ -35,18 +36,22 @@ def make_rows(task: str, seed: int, rows: int) -> tuple[Any, Any, int | None]:
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
 @settings(max_examples=40)
-@given(seed=st.integers(0, 10_000), rows=st.integers(1, 40))
-def test_a_metric_of_counts_is_that_of_rows_that_are_repeated(task: str, seed: int, rows: int) -> None:
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 40), is_weighted=st.booleans())
+def test_a_metric_of_counts_is_that_of_rows_that_are_repeated(
+    task: str, seed: int, rows: int, is_weighted: bool
+) -> None:
     truth, prediction, positive = make_rows(task, seed, rows)
     kind = cast("Task", task)
-    statistics = metric_statistics(kind, truth, prediction, positive, scale=2.0)
+    weights = np.random.default_rng(seed).uniform(0.5, 2, rows) if is_weighted else None
+    statistics = metric_statistics(kind, truth, prediction, positive, 2.0, weights)
     (counts,) = draw_counts(rows, seed, 3)
 
     found = {name: statistic(counts) for name, statistic in statistics.items()}
 
     for draw, times in enumerate(counts.astype(int)):
         again = np.repeat(np.arange(rows), times)
-        expected = compute_metrics(kind, truth[again], prediction[again], positive, 2.0)
+        own = None if weights is None else weights[again]
+        expected = compute_metrics(kind, truth[again], prediction[again], positive, 2.0, own)
         for name, scores in found.items():
             if name in expected:
                 assert scores[draw] == pytest.approx(expected[name], rel=1e-9, abs=1e-9), name
@@ -62,6 +67,43 @@ def test_every_row_counts_once_in_each_draw_on_average_and_seeds_repeat() -> Non
     assert drawn.mean(axis=0) == pytest.approx(1, abs=0.12)
     assert (np.concatenate(list(draw_counts(3000, 7, 3000))) == drawn).all()
     assert (next(draw_counts(3000, 8, 5)) != drawn[:5]).any()
+
+
+def test_groups_are_drawn_whole() -> None:
+    groups = np.array([7, 3, 7, 3, 3, 9])
+
+    drawn = np.concatenate(list(draw_counts(6, 1, 50, groups)))
+
+    assert all((drawn[:, groups == name] == drawn[:, groups == name][:, :1]).all() for name in (3, 7, 9))
+    assert (drawn[:, [0, 1, 5]].sum(axis=1) == 3).all()
+    assert len(np.unique(drawn, axis=0)) > 5
+
+
+def test_decisions_are_made_at_the_threshold() -> None:
+    truth, prediction, positive = make_rows("binary", 3, 200)
+    assert positive is not None
+    once = np.ones((1, 200))
+
+    found = metric_statistics("binary", truth, prediction, positive, threshold=0.7)
+
+    expected = Yardstick("binary", truth, positive, 1.0, 2).report(Guess(prediction, threshold=0.7))
+    assert {name: statistic(once)[0] for name, statistic in found.items()} == pytest.approx(expected, rel=1e-6)
+    assert expected["accuracy"] != compute_metrics("binary", truth, prediction, positive)["accuracy"]
+
+
+def test_the_difference_of_two_trainings_is_over_the_rows_of_both() -> None:
+    """Two folds of one model, each on rows of its own, against another model on all rows."""
+    truth, prediction, _ = make_rows("multiclass", 5, 60)
+    yardstick = Yardstick("multiclass", truth, None, 1.0, 4)
+    halves = [np.arange(30), np.arange(30, 60)]
+
+    folds, whole = draw_scores(
+        yardstick, [[Guess(prediction[rows], rows) for rows in halves], [Guess(prediction)]], "accuracy", seed=1
+    )
+
+    # A mean of halves of nearly equal size is nearly the whole, draw by draw.
+    assert np.abs(folds - whole).max() < 0.1
+    assert np.corrcoef(folds, whole)[0, 1] > 0.98
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:

@@ -128,7 +128,15 @@ def compare(folder: RunFolder, summary: Summary, path: Path) -> Comparison:
     seed = derive_seed("baseline", after.rows.sha256)
     # One standard deviation for both, so that `loss` is in one unit.
     old, new = (
-        metric_statistics(model.task, model.rows.truth, model.rows.prediction, after.positive, after.scale)
+        metric_statistics(
+            task=model.task,
+            truth=model.rows.truth,
+            prediction=model.rows.prediction,
+            positive=after.positive,
+            scale=after.scale,
+            weights=model.rows.weights,
+            threshold=model.rows.threshold,
+        )
         for model in (before, after)
     )
     changes = []
