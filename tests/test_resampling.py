@@ -52,7 +52,12 @@ def test_a_metric_of_counts_is_that_of_rows_that_are_repeated(
         again = np.repeat(np.arange(rows), times)
         own = None if weights is None else weights[again]
         expected = compute_metrics(kind, truth[again], prediction[again], positive, 2.0, own)
+        if is_weighted and len(set(truth[again])) == 1:
+            # The weighted mean of equal values misses them by a rounding, by which scikit-learn then divides.
+            expected.pop("r2", None)
         for name, scores in found.items():
+            if name == "r2" and name not in expected:
+                continue
             if name in expected:
                 assert scores[draw] == pytest.approx(expected[name], rel=1e-9, abs=1e-9), name
             else:
