@@ -88,15 +88,17 @@ class Materials:
         structure = structure_of(settings)
         if settings["training.engine"] == "keras":
             return Kind(structure, structure, capacity=1)
+        return Kind(structure, trace_of(settings), choose_capacity(settings, self.extent(settings), memory_bytes))
+
+    def extent(self, settings: Mapping[str, Any]) -> Extent:
+        """Say how large the data of a trial is."""
         preparation = self.preparations[settings["data.preparation.numeric"]]
-        inputs = preparation.numeric_width + sum(preparation.vocabulary_sizes)
-        extent = Extent(
-            inputs,
+        return Extent(
+            inputs=preparation.numeric_width + sum(preparation.vocabulary_sizes),
             outputs=max(len(self.ground.dataset.labels), 1),
             trained=len(self.split.train),
             scored=len(self.split.validation),
         )
-        return Kind(structure, trace_of(settings), choose_capacity(settings, extent, memory_bytes))
 
     def job(self, proposal: Proposal, paused: Trial | None = None) -> Job:
         """Say how a proposal is to be trained.
