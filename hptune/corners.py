@@ -13,7 +13,7 @@ from hptune.training.dials import is_dial
 
 # Corners are as many as two to the power of the dimensions: so many are drawn, and so many of those are built.
 _DRAWN = 400
-MOST_BUILT = 24
+_MOST_BUILT = 24
 
 
 def find_corners(materials: Materials) -> list[Mapping[str, Value]]:
@@ -26,11 +26,11 @@ def find_corners(materials: Materials) -> list[Mapping[str, Value]]:
     generator = random.Random(0)
     walks: list[Callable[[Sequence[Value]], Value]] = [lambda ends: ends[0], lambda ends: ends[-1]]
     walks += [generator.choice] * _DRAWN
-    found = {identity(values): values for walk in walks if (values := _walk(space, walk))}
-    corners = sorted(found.values(), key=lambda values: weights_of(materials, values))
-    if len(corners) <= MOST_BUILT:
-        return corners or [{}]
-    places = [round(index * (len(corners) - 1) / (MOST_BUILT - 1)) for index in range(MOST_BUILT)]
+    found = {identity(values): values for values in (_walk(space, walk) for walk in walks)}
+    corners: list[Mapping[str, Value]] = sorted(found.values(), key=lambda values: weights_of(materials, values))
+    if len(corners) <= _MOST_BUILT:
+        return corners
+    places = [round(index * (len(corners) - 1) / (_MOST_BUILT - 1)) for index in range(_MOST_BUILT)]
     return [corners[place] for place in places]
 
 

@@ -89,12 +89,12 @@ class _Planner:
         ground = self._ground
         self._materials.folder.create()
         self._materials.write_arrays()
-        proposals = self._drawn
         corners = self._proposals(find_corners(self._materials))
         fitting, unbuildable = self._fit_into_memory(corners)
+        proposals, _ = self._fit_into_memory(self._drawn)
         start_s, server_bytes, samples = self._measure([*_ends(fitting), *self._representatives(proposals)])
         unbuildable += self._try(fitting)
-        if not samples:
+        if not samples or not proposals:
             raise NoTrialCompletedError(f"no network of the space can be built: {unbuildable[0]['reason']}")
         works = [self._work(proposal) for proposal in proposals]
         costs = Costs([sample for _, sample in samples])
@@ -207,7 +207,7 @@ class _Planner:
             for measured in itertools.chain.from_iterable(streams)
             if not measured.fault
         ]
-        return start_s, max(ready), samples
+        return start_s, max(ready, default=0), samples
 
     def _slots_of(self, proposal: Proposal) -> list[tuple[int, Any]]:
         """Return jobs for as many slots as this structure is likely to have."""
@@ -318,7 +318,7 @@ class _Load:
 
 
 def _ends(corners: Sequence[Proposal]) -> list[Proposal]:
-    return [corners[0], corners[-1]] if len(corners) > 1 else list(corners)
+    return [*corners[:1], *corners[1:][-1:]]
 
 
 def _own_memory() -> int:
