@@ -75,16 +75,18 @@ def plan(
         NoTrialCompletedError: If no network of the space can be built.
     """
     from hptune.environment import count_cores
+    from hptune.interruption import Interruption
 
     began = time.monotonic()
     refuse_other_backends()
     check_workers(workers)
     overrides = [*overrides, *([] if max_trials is None else [f"budget.max_trials={max_trials}"])]
     ground = check(experiment, overrides)
-    with open_processes() as processes:
+    interruption = Interruption()
+    with open_processes(interruption) as processes:
         from hptune.planning import Wish, make_plan
 
-        return make_plan(Wish(ground, overrides, workers or count_cores(), began), processes)
+        return make_plan(Wish(ground, overrides, workers or count_cores(), began, interruption), processes)
 
 
 def check_workers(workers: int | None) -> None:

@@ -24,6 +24,7 @@ from hptune.errors import NoTrialCompletedError
 from hptune.facts import describe_brackets, describe_plan
 from hptune.forecast import Costs, Sample, Size, Work, training_seconds
 from hptune.groundwork import Groundwork
+from hptune.interruption import Interruption
 from hptune.materials import Materials
 from hptune.rehearsal import Rehearsal, rehearse
 from hptune.run.folder import RunFolder
@@ -56,12 +57,14 @@ class Wish:
         overrides: With which the experiment was read.
         workers: Trials at a time.
         began: When the command began, by the monotonic clock.
+        interruption: Asked whether to stop.
     """
 
     ground: Groundwork
     overrides: Sequence[str]
     workers: int
     began: float
+    interruption: Interruption
 
 
 def make_plan(wish: Wish, processes: WarmProcesses) -> dict[str, Any]:
@@ -102,7 +105,8 @@ class _Planner:
         by_size = sorted(samples, key=lambda pair: weights_of(self._materials, pair[0].values))
         place = RunFolder(self._scratch / "rehearsal")
         typical = by_size[len(by_size) // 2][0].values
-        rehearsal = rehearse(ground, self._wish.overrides, typical, place, self._processes)
+        given = (place, self._processes, self._wish.interruption)
+        rehearsal = rehearse(ground, self._wish.overrides, typical, *given)
         expected, most = (self._load(works, costs, is_expected=flag) for flag in (True, False))
         besides = start_s + rehearsal.end_s
         peak = max(sample.measured.memory_bytes for _, sample in samples)

@@ -21,6 +21,8 @@ from hptune.training.workers import WarmProcesses
 from hptune.trial import Trial
 from hptune.tuner import Observer, Plan, Silence
 
+_CHANGES = ("strategy={name: random}", "budget={max_trials: 1}", "training.epochs=1", "start_from=[]")
+
 
 @dataclass(frozen=True)
 class Rehearsal:
@@ -55,6 +57,7 @@ def rehearse(
     values: Mapping[str, Value],
     folder: RunFolder,
     processes: WarmProcesses,
+    interruption: Interruption,
 ) -> Rehearsal:
     """Search with one trial.
 
@@ -64,23 +67,21 @@ def rehearse(
         values: The configuration to train.
         folder: Does not exist yet.
         processes: Where the worker comes from.
+        interruption: Asked whether to stop.
     """
-    start = {name: value for name, value in values.items() if name != "training.epochs"}
-    # `resolve` has the others; a range of epochs is replaced by one epoch.
-    changes = [
-        "strategy={name: random}",
-        "budget={max_trials: 1}",
-        "training.epochs=1",
-        f"start_from={json.dumps([start])}",
-    ]
-    loaded = load_experiment(ground.loaded.path, [*overrides, *changes], ground.loaded.content)
+    source = ground.loaded
+    changes = [*overrides, *_CHANGES]
+    # With one epoch a dimension may be inactive that was active.
+    space = load_experiment(source.path, changes, source.content).experiment.space()
+    start = json.dumps([space.project(values)])
+    loaded = load_experiment(source.path, [*changes, f"start_from={start}"], source.content)
     bell = _Bell()
 
     def observe(objective: Objective, plan: Plan, finished: Sequence[Trial]) -> AbstractContextManager[Observer]:
         del objective, plan, finished
         return nullcontext(bell)
 
-    Session(Groundwork(loaded, ground.dataset), folder, 1, Interruption()).search(processes, observe)
+    Session(Groundwork(loaded, ground.dataset), folder, 1, interruption).search(processes, observe)
     write_page(folder)
     end_s = time.monotonic() - bell.rang
     trials = _size(folder.path / "trials")

@@ -18,7 +18,8 @@ def show_plan(plan: Mapping[str, Any], *, as_json: bool) -> None:
         return
     console = out()
     say(console, f"{plan['name']}: {plan['plan']}")
-    say(console, "\n".join(plan["brackets"])) if plan["brackets"] else None
+    for bracket in plan["brackets"]:
+        say(console, bracket)
     console.print()
     console.print(table("Prediction", ("what", "expected", "of which"), _rows(plan)))
     say(console, f"each within a factor of {plan['error_factor']:g}, if:")
