@@ -27,6 +27,7 @@ __all__ = [
     "init",
     "make_baseline",
     "next_experiment",
+    "plan",
     "predict",
     "report",
     "report_page",
@@ -41,7 +42,7 @@ _ANSWERING = ("evaluate", "predict")
 if TYPE_CHECKING:
     from hptune.afterwards import compare, convert, export, make_baseline, next_experiment, report_page
     from hptune.answering import evaluate, predict
-    from hptune.api import check, ensemble, init, report, runs, schema, search
+    from hptune.api import check, ensemble, init, plan, report, runs, schema, search
     from hptune.errors import HptuneError
 
 

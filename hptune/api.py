@@ -6,6 +6,7 @@ Heavy libraries are imported inside the function that needs them, so that `check
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,49 @@ def check(experiment: AnyExperiment, overrides: Sequence[str] = ()) -> Groundwor
 
         return lay_groundwork(Path("experiment"), overrides, content=write_yaml(experiment).encode())
     return lay_groundwork(Path(experiment), overrides)
+
+
+def plan(
+    experiment: AnyExperiment,
+    max_trials: int | None = None,
+    workers: int | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Predict wall time, memory and disk of a search from a few seconds of work on its data; nothing is kept.
+
+    Args:
+        experiment: A YAML file, or a mapping with the same keys.
+        max_trials: Instead of `budget.max_trials`.
+        workers: Trials trained at a time; by default one for each processor core.
+        overrides: `key=value` pairs that replace parts of the experiment.
+
+    Returns:
+        What `hptune plan --json` prints; seconds and bytes.
+
+    Raises:
+        ExperimentError: With every fault of the file, located.
+        DataError: With file, row and column.
+        NoTrialCompletedError: If no network of the space can be built.
+    """
+    from hptune.environment import count_cores
+    from hptune.interruption import Interruption
+
+    began = time.monotonic()
+    refuse_other_backends()
+    check_workers(workers)
+    overrides = [*overrides, *([] if max_trials is None else [f"budget.max_trials={max_trials}"])]
+    ground = check(experiment, overrides)
+    interruption = Interruption()
+    with open_processes(interruption) as processes:
+        from hptune.planning import Wish, make_plan
+
+        return make_plan(Wish(ground, overrides, workers or count_cores(), began, interruption), processes)
+
+
+def check_workers(workers: int | None) -> None:
+    """Refuse fewer workers than one."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: expected at least 1, got {workers}")
 
 
 def search(
@@ -100,8 +144,7 @@ def search(
     from hptune.interruption import Interruption
 
     refuse_other_backends()
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers: expected at least 1, got {workers}")
+    check_workers(workers)
     if sum((resume, fresh, accept_changes)) > 1:
         raise UsageError("--resume, --fresh and --accept-changes: expected one of them, got several")
     limits = {"budget.max_trials": max_trials, "budget.max_time": max_time}

@@ -16,10 +16,13 @@ from hptune.console.options import (
     ConfigArgument,
     FailUnderOption,
     JsonOption,
+    MaxTimeOption,
+    MaxTrialsOption,
     OutputOption,
     RunArgument,
     RunsOption,
     SetOption,
+    WorkersOption,
     complete_run,
 )
 from hptune.errors import HptuneError, UsageError
@@ -66,18 +69,29 @@ def check(
 
 
 @app.command()
+def plan(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    max_trials: MaxTrialsOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict time, memory and disk of a search from seconds of work on the real data; nothing is kept."""
+    from hptune import api
+    from hptune.console.planning import show_plan
+
+    show_plan(api.plan(config, max_trials, workers, overrides or ()), as_json=as_json)
+
+
+@app.command()
 def search(
     config: ConfigArgument,
-    run: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the run, instead of the experiment's.")
-    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="NAME", help="Instead of the experiment's name.")] = None,
     runs: RunsOption = None,
     overrides: SetOption = None,
-    max_trials: Annotated[int | None, typer.Option(metavar="N", help="Instead of budget.max_trials.")] = None,
-    max_time: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Instead of budget.max_time, such as 10m.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Trials at a time; one a core by default.")] = None,
+    max_trials: MaxTrialsOption = None,
+    max_time: MaxTimeOption = None,
+    workers: WorkersOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Demand that the run exists.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an existing run to NAME.1 and begin anew.")] = False,
     accept_changes: Annotated[

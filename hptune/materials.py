@@ -6,7 +6,7 @@ has its own preparation and arrays. The place of everything else has no name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -152,15 +152,18 @@ class Materials:
         structure = f"{place} {structure_of(settings)}"
         if settings["training.engine"] == "keras":
             return Kind(structure, structure, capacity=1)
-        preparation, split = self.preparation_of(proposal), self.split_of(place)
-        inputs = preparation.numeric_width + sum(preparation.vocabulary_sizes)
-        extent = Extent(
-            inputs,
+        extent = self.extent(settings, place)
+        return Kind(structure, trace_of(settings), choose_capacity(settings, extent, memory_bytes))
+
+    def extent(self, settings: Mapping[str, Any], place: str = "") -> Extent:
+        """Say how large the data of a trial is, or of a part with rows of its own."""
+        preparation, split = self.preparation(place, settings["data.preparation.numeric"]), self.split_of(place)
+        return Extent(
+            inputs=preparation.numeric_width + sum(preparation.vocabulary_sizes),
             outputs=max(len(self.ground.dataset.labels), 1),
             trained=len(split.train),
             scored=len(split.validation),
         )
-        return Kind(structure, trace_of(settings), choose_capacity(settings, extent, memory_bytes))
 
     def job(self, proposal: Proposal, paused: Trial | None = None) -> Job:
         """Say how a trial or part is to be trained.

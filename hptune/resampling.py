@@ -184,7 +184,9 @@ def _regression(truth: Floats, prediction: Floats, scale: float) -> dict[str, St
         spread = counts @ centred**2 - (counts @ centred) ** 2 / total
         squares = counts @ error**2
         with np.errstate(divide="ignore", invalid="ignore"):
-            made: Floats = np.where(_is_positive(spread, centred, total), 1 - squares / spread, (squares == 0).astype(float))
+            made: Floats = np.where(
+                _is_positive(spread, centred, total), 1 - squares / spread, (squares == 0).astype(float)
+            )
         return made if len(truth) > 1 else np.full(len(counts), np.nan)
 
     return {

@@ -12,6 +12,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a part of the experiment, such as model.dropout=0.2."),
 ]
+MaxTrialsOption = Annotated[int | None, typer.Option(metavar="N", help="Instead of budget.max_trials.")]
+MaxTimeOption = Annotated[str | None, typer.Option(metavar="DURATION", help="Instead of budget.max_time, such as 10m.")]
+WorkersOption = Annotated[int | None, typer.Option(metavar="N", help="Trials at a time; one a core by default.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print for a machine; what is said to a person goes aside.")]
 RunsOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the runs, instead of runs.")]
 

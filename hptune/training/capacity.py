@@ -30,6 +30,13 @@ def count_weights(widths: Sequence[int]) -> int:
     return sum(first * second for first, second in itertools.pairwise(widths))
 
 
+def layer_widths(settings: Mapping[str, Any], extent: Extent) -> list[int]:
+    """List the numbers between the layers of a network, from the inputs to the outputs."""
+    blocks = range(1, settings["model.blocks"] + 1)
+    hidden = (settings.get(f"model.units.{block}", settings["model.units"]) for block in blocks)
+    return [extent.inputs, *hidden, extent.outputs]
+
+
 @dataclass(frozen=True)
 class Extent:
     """How large the data of a trial is.
@@ -62,9 +69,7 @@ def choose_capacity(settings: Mapping[str, Any], extent: Extent, memory_bytes: i
     >>> choose_capacity(settings, large, 32 << 30)
     3
     """
-    blocks = range(1, settings["model.blocks"] + 1)
-    hidden = (settings.get(f"model.units.{block}", settings["model.units"]) for block in blocks)
-    widths: list[int] = [extent.inputs, *hidden, extent.outputs]
+    widths = layer_widths(settings, extent)
     weights = count_weights(widths)
     rows: int = settings["training.batch_size"] + EVALUATION_ROWS
     numbers = _COPIES_OF_WEIGHTS * weights + _COPIES_OF_ACTIVATIONS * rows * sum(widths)
@@ -76,4 +81,14 @@ def choose_capacity(settings: Mapping[str, Any], extent: Extent, memory_bytes: i
 
 def share_of_memory(workers: int) -> int:
     """Return the bytes that a worker may use for its slots: half of the machine, divided among the workers."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (2 * workers)
+    return memory_of_machine() // (2 * workers)
+
+
+def memory_of_machine() -> int:
+    """Return the bytes of memory that the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def least_bytes(settings: Mapping[str, Any], extent: Extent) -> int:
+    """Return the bytes that training a network takes at the least: weights, gradients and what the optimizer keeps."""
+    return _NUMBER_BYTES * _COPIES_OF_WEIGHTS * count_weights(layer_widths(settings, extent))

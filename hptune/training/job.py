@@ -100,5 +100,34 @@ class Member:
     trial: int | None = None
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What training a population for a moment took; seconds and bytes.
+
+    Attributes:
+        number: Of the task.
+        slots: Trials side by side.
+        build_s: To build the network and seat the trials.
+        trace_s: By which the first epoch took longer than others.
+        epoch_s: One epoch of all of them, scored.
+        end_s: To conclude a trial and write its files.
+        memory_bytes: The most that the process has had.
+        weights_bytes: Stored weights of a trial.
+        predictions_bytes: Stored predictions of a trial.
+        fault: Why it cannot be trained; nothing was measured then.
+    """
+
+    number: int
+    slots: int
+    build_s: float = 0.0
+    trace_s: float = 0.0
+    epoch_s: float = 0.0
+    end_s: float = 0.0
+    memory_bytes: int = 0
+    weights_bytes: int = 0
+    predictions_bytes: int = 0
+    fault: str = ""
+
+
 # Called after each epoch with its number and the score; returns why training has to stop now, or nothing.
 OnEpoch = Callable[[int, float], str]

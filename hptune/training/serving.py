@@ -89,9 +89,10 @@ def _make_room(mailbox: Mailbox, trials: Sequence[Key]) -> None:
 
 
 def _end(mailbox: Mailbox, trial: Key, fitted: Fitted) -> None:
-    mailbox.send("ended", (trial, fitted, _most_memory()))
+    mailbox.send("ended", (trial, fitted, most_memory()))
 
 
-def _most_memory() -> int:
+def most_memory() -> int:
+    """Return the most bytes that this process has had in memory."""
     peak: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak << 10)

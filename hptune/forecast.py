@@ -1,0 +1,222 @@
+"""What a search will take: costs fitted to a few measured populations, and the dispatcher's choices replayed with them.
+
+Nothing here trains, measures or reads a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from hptune.training.dispatching import Kind
+from hptune.training.job import Measured
+
+# A population has always a multiple of eight slots.
+_SLOTS_TOGETHER = 8
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the time of a step depends on.
+
+    Attributes:
+        layers: From the inputs to the outputs.
+        weights: Of the network.
+        batch: Rows of a mini-batch.
+        rows: Training rows, and those that are scored.
+    """
+
+    layers: int
+    weights: int
+    batch: int
+    rows: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial to train.
+
+    Attributes:
+        kind: With which others it is trained.
+        size: Of its network and data.
+        epochs: That it is trained for at the most.
+        patience: Epochs without progress after which it ends; None without early stopping.
+    """
+
+    kind: Kind
+    size: Size
+    epochs: int
+    patience: int | None = None
+
+    def expected(self) -> Work:
+        """Return the same with the epochs to expect: halfway between its patience and all of them."""
+        if self.patience is None or self.patience >= self.epochs:
+            return self
+        return replace(self, epochs=max(round((self.patience + self.epochs) / 2), 1))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A population that was measured."""
+
+    work: Work
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of the parts of a search, from those that were measured.
+
+    Attributes:
+        samples: At least one.
+    """
+
+    samples: Sequence[Sample]
+    _corrections: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def _epoch_shares(self) -> Floats:
+        shares = _fit(
+            [_epoch_features(sample.work.size, sample.measured.slots) for sample in self.samples],
+            [sample.measured.epoch_s for sample in self.samples],
+        )
+        for sample in self.samples:
+            fitted = float(_epoch_features(sample.work.size, sample.measured.slots) @ shares)
+            self._corrections[sample.work.kind.structure] = sample.measured.epoch_s / fitted
+        return shares
+
+    @cached_property
+    def _trace_shares(self) -> Floats:
+        new = self._traced.values()
+        return _fit([_trace_features(sample.work.size) for sample in new], [sample.measured.trace_s for sample in new])
+
+    @cached_property
+    def _traced(self) -> Mapping[str, Sample]:
+        """The sample of each trace that took longest: another one of its worker had it from the first."""
+        longest: dict[str, Sample] = {}
+        for sample in self.samples:
+            known = longest.setdefault(sample.work.kind.trace, sample)
+            if sample.measured.trace_s > known.measured.trace_s:
+                longest[sample.work.kind.trace] = sample
+        return longest
+
+    @cached_property
+    def _build_shares(self) -> Floats:
+        return _fit(
+            [_trace_features(sample.work.size) for sample in self.samples],
+            [sample.measured.build_s for sample in self.samples],
+        )
+
+    @property
+    def end_s(self) -> float:
+        """Seconds to conclude a trial."""
+        return float(np.mean([sample.measured.end_s for sample in self.samples]))
+
+    def epoch_s(self, work: Work, slots: int) -> float:
+        """Predict an epoch of a population; exact where this structure was measured with as many slots."""
+        fitted = float(_epoch_features(work.size, slots) @ self._epoch_shares)
+        return fitted * self._corrections.get(work.kind.structure, 1.0)
+
+    def begin_s(self, work: Work, *, is_traced: bool) -> float:
+        """Predict what comes before the first epoch."""
+        built = float(_trace_features(work.size) @ self._build_shares)
+        if is_traced:
+            return built
+        known = self._traced.get(work.kind.trace)
+        traced = known.measured.trace_s if known else float(_trace_features(work.size) @ self._trace_shares)
+        return built + traced
+
+    def population_s(self, works: Sequence[Work], *, is_traced: bool) -> float:
+        """Predict how long trials that begin together take, from the first to the last of them."""
+        seconds = self.begin_s(works[0], is_traced=is_traced) + self.end_s * len(works)
+        before = 0
+        for last in sorted({work.epochs for work in works}):
+            slots = sum(work.epochs >= last for work in works)
+            seconds += (last - before) * self.epoch_s(works[0], slots)
+            before = last
+        return seconds
+
+
+def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Costs) -> float:
+    """Replay which worker would train what, with the costs as the clock.
+
+    Args:
+        rounds: Trials that may be trained in any order; the next round waits for all of the one before.
+        workers: How many.
+        costs: Of each population.
+    """
+    free = [0.0] * workers
+    traces: list[set[str]] = [set() for _ in free]
+    working = [""] * workers
+    for round_ in rounds:
+        free = [max(free)] * workers
+        waiting: dict[str, list[Work]] = {}
+        for work in round_:
+            waiting.setdefault(work.kind.structure, []).append(work)
+        while waiting:
+            worker = free.index(min(free))
+            now = free[worker]
+            taken = {working[other] for other in range(workers) if free[other] > now}
+            structure = _choose(waiting, taken, traces[worker])
+            idle = sum(until <= now for until in free) - 1
+            share = math.ceil(len(waiting[structure]) / (1 + idle))
+            count = max(min(waiting[structure][0].kind.capacity, share), 1)
+            together, left = waiting[structure][:count], waiting[structure][count:]
+            if left:
+                waiting[structure] = left
+            else:
+                del waiting[structure]
+            trace = together[0].kind.trace
+            free[worker] = now + costs.population_s(together, is_traced=trace in traces[worker])
+            traces[worker].add(trace)
+            working[worker] = structure
+    return max(free)
+
+
+def _choose(waiting: Mapping[str, Sequence[Work]], taken: set[str], traces: set[str]) -> str:
+    """Choose as the dispatcher does: nobody works on it, the worker has traced it, it has the most."""
+
+    def rank(structure: str) -> tuple[bool, bool, int]:
+        works = waiting[structure]
+        return structure not in taken, works[0].kind.trace in traces, len(works)
+
+    return max(waiting, key=rank)
+
+
+def _epoch_features(size: Size, slots: int) -> Floats:
+    trained, scored = size.rows
+    places = slots + -slots % _SLOTS_TOGETHER
+    steps = math.ceil(trained / size.batch)
+    return np.array(
+        [
+            steps * size.layers,  # operations
+            steps * places * size.weights,  # updates
+            places * (3 * trained + scored) * size.weights,  # products
+            1.0,
+            slots,  # scores
+        ]
+    )
+
+
+def _trace_features(size: Size) -> Floats:
+    return np.array([1.0, size.layers])
+
+
+def _fit(features: Sequence[Floats], seconds: Sequence[float]) -> Floats:
+    """Fit shares of no less than zero such that relative errors are smallest."""
+    from scipy.optimize import nnls
+
+    least = 1e-6
+    scale = np.maximum(np.array(seconds, dtype=np.float64), least)[:, None]
+    rows = np.array(features, dtype=np.float64) / scale
+    # Columns of one size, so that the solver's tolerance means the same for all of them.
+    sizes = np.maximum(np.abs(rows).max(axis=0), least)
+    shares, _ = nnls(rows / sizes, np.ones(len(rows)))
+    return np.asarray(shares / sizes, dtype=np.float64)
