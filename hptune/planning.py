@@ -25,8 +25,8 @@ from hptune.facts import describe_brackets, describe_plan
 from hptune.forecast import Costs, Sample, Size, Work, training_seconds
 from hptune.groundwork import Groundwork
 from hptune.interruption import Interruption
-from hptune.materials import Materials
-from hptune.parts import WHOLE, place_of
+from hptune.materials import Materials, place_of
+from hptune.parts import WHOLE
 from hptune.rehearsal import Rehearsal, rehearse
 from hptune.run.folder import RunFolder
 from hptune.space import Value
