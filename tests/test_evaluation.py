@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from hptune.api import evaluate, predict, report, search
+from hptune.answering import evaluate, predict
+from hptune.api import report, search
 from hptune.confirmation import plan_confirmation
 from hptune.console.screen import show_report
 from hptune.groundwork import lay_groundwork

@@ -107,17 +107,17 @@ def show_summary(console: Console, summary: Summary) -> None:
     metric = summary.objective.metric
     completed = [row for row in board.rows() if row["rank"] is not None]
     if completed:
-        columns = {"rank": "rank", "trial": "trial", metric: "score"}
+        sources = {"rank": "rank", "trial": "trial", metric: "score"}
         if any(trial.n > 1 for trial in board.scored):
-            columns |= {"±": "std_error"}
+            sources |= {"±": "std_error"}
         if board.confirmed:
-            columns |= {"confirmed": "confirmed"}
-        columns |= {"best_epoch": "best_epoch", "weights": "weights"}
+            sources |= {"confirmed": "confirmed"}
+        sources |= {"best_epoch": "best_epoch", "weights": "weights"}
         # Leave out the section: the keys below it are unique.
-        columns |= {name.partition(".")[2]: name for name in board.dimensions}
+        sources |= {name.partition(".")[2]: name for name in board.dimensions}
         cells = {
             title: [_brief(row[key], 6 if key in ("score", "confirmed") else 3) for row in completed[:_SHOWN_RANKS]]
-            for title, key in columns.items()
+            for title, key in sources.items()
         }
         shown = _fitting(cells, console.width)
         rows = zip(*(cells[title] for title in shown), strict=True)
@@ -127,8 +127,10 @@ def show_summary(console: Console, summary: Summary) -> None:
         console.print()
     if summary.verdict is not None and (rows_of_verdict := verdict_rows(summary.verdict)):
         names = list(rows_of_verdict[0][1])
-        scores = ([name, *values.values()] for name, values in rows_of_verdict)
-        console.print(table(f"Best model (trial {summary.verdict['trial']})", ["metric", *names], scores, names))
+        scores = ([name, *(_brief(value, 5) for value in values.values())] for name, values in rows_of_verdict)
+        columns = ["metric", *names]
+        ranges = [name for name in names if name.endswith("interval")]
+        console.print(table(f"Best model (trial {summary.verdict['trial']})", columns, scores, names, ranges))
         for line in describe_certainty(summary.verdict):
             say(console, line)
         console.print()
