@@ -14,7 +14,7 @@ from hptune.planning import ERROR_FACTOR
 from hptune.run.journal import read_journal
 
 CONFIGS = ROOT / "configs"
-HYPERBAND = "strategy={name: hyperband, max_epochs: 9, factor: 3, seed: 1}"
+HYPERBAND = "strategy={name: hyperband, factor: 3, seed: 1}"
 
 
 def plan(*words: str | Path, folder: Path) -> dict[str, Any]:
@@ -55,7 +55,16 @@ def test_a_plan_says_what_the_search_then_does(tmp_path: Path) -> None:
 
 @pytest.mark.tensorflow
 def test_hyperbands_brackets_are_planned_and_corners_too_large_are_named(tmp_path: Path) -> None:
-    words = ("--set", HYPERBAND, "--set", "model.units=[16, 65536]", "--set", "model.blocks=8")
+    words = (
+        "--set",
+        HYPERBAND,
+        "--set",
+        "training.epochs=9",
+        "--set",
+        "model.units=[16, 65536]",
+        "--set",
+        "model.blocks=8",
+    )
 
     shown = hptune("plan", CONFIGS / "breast_cancer.yaml", *words, "--max-trials", "9", folder=tmp_path).stdout
 
