@@ -310,7 +310,7 @@ class _Planner:
         found = []
         strategy, budget = self._ground.experiment.strategy.name, self._ground.experiment.budget
         if any(work.patience is not None for work in works):
-            found.append("a trial with early stopping ends halfway between its patience and all its epochs")
+            found.append("a trial with early stopping ends two thirds of the way from its patience to all its epochs")
         if strategy in ("bayesian", "hyperband"):
             found.append(f"{strategy} proposes like random draws; the time in which it proposes is not counted")
         if budget.target is not None or budget.max_failures is not None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import tensorflow as tf
 
@@ -136,9 +137,8 @@ class _Watch:
 
     @property
     def epoch_s(self) -> float:
-        """The mean epoch, without the first, which is traced, and the last, which writes files."""
-        laps = self.laps[1:-1]
-        return sum(laps) / len(laps)
+        """The usual epoch, without the first, which is traced, and the last, which writes files."""
+        return median(self.laps[1:-1])
 
     def note_epoch(self) -> None:
         now = time.monotonic()
