@@ -261,9 +261,9 @@ def test_predict_names_missing_columns_and_bad_cells(undisturbed: Path, tmp_path
 
     assert done.stderr == (
         'error: new.csv: input: expected a column of the table, got "age"; did you mean "Age"?\n'
+        'new.csv: column "income": row 2: expected a number, got "much"; list it under data.missing\n'
         'new.csv: input: expected a column of the table, got "city"; its columns are "region", "Age", "income", '
         '"visits", "plan"\n'
-        'new.csv: column "income": row 2: expected a number, got "much"; list it under data.missing\n'
     )
 
 
