@@ -129,8 +129,8 @@ def show_summary(console: Console, summary: Summary) -> None:
         names = list(rows_of_verdict[0][1])
         scores = ([name, *(_brief(value, 5) for value in values.values())] for name, values in rows_of_verdict)
         columns = ["metric", *names]
-        ranges = [name for name in names if name.endswith("interval")]
-        console.print(table(f"Best model (trial {summary.verdict['trial']})", columns, scores, names, ranges))
+        whole = [name for name in names if " " not in name or name.endswith("interval")]
+        console.print(table(f"Best model (trial {summary.verdict['trial']})", columns, scores, names, whole))
         for line in describe_certainty(summary.verdict):
             say(console, line)
         console.print()
