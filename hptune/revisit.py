@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 
 from hptune.changes import describe_data_changes
+from hptune.data.bundled import PREFIX
 from hptune.errors import ChangedError, RunDamagedError, UsageError
 from hptune.groundwork import Groundwork, lay_groundwork
 from hptune.run.folder import RunFolder
 from hptune.run.records import History
+from hptune.spec import load_experiment
 from hptune.trial import StoredFile
 
 
@@ -31,12 +33,14 @@ def revisit(folder: RunFolder, history: History, data_folder: Path | None = None
     header = history.header
     # Format 1 did not say where the experiment lay.
     base = data_folder or Path(header.get("folder", "."))
-    for file in header["data"]:
-        is_own = not file["name"].startswith("sklearn:")
-        if is_own and not (base / file["name"]).is_file():
-            raise UsageError(
-                f"{base / file['name']}: the run's data is no longer there; say with --data-folder where it is now"
-            )
+    experiment = load_experiment(folder.path / "resolved.yaml").experiment
+    # The tables of scikit-learn lie with it.
+    if not str(experiment.data.source).startswith(PREFIX):
+        for file in header["data"]:
+            if not (base / file["name"]).is_file():
+                raise UsageError(
+                    f"{base / file['name']}: the run's data is no longer there; say with --data-folder where it is now"
+                )
     ground = lay_groundwork(folder.path / "resolved.yaml", base=base)
     if hashlib.sha256(json.dumps(ground.identity, sort_keys=True).encode()).hexdigest() != header["experiment_sha256"]:
         raise RunDamagedError(f"{folder.path / 'resolved.yaml'}: not the experiment that the journal recorded")

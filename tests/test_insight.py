@@ -11,6 +11,7 @@ import pytest
 
 from hptune.api import report, search
 from hptune.reporting.summary import Summary
+from hptune.revisit import revisit
 from hptune.run.folder import RunFolder
 
 pytestmark = pytest.mark.tensorflow
@@ -64,6 +65,12 @@ def test_the_confusion_matrix_counts_what_the_winner_predicted(runs: Path) -> No
     assert validation["rows"] == counts.sum() == len(predictions)
     assert counts.sum(axis=0).tolist() == np.bincount(predictions.argmax(axis=1), minlength=3).tolist()
     assert np.trace(counts) / counts.sum() == pytest.approx(summary.best.score)
+
+
+def test_a_run_on_a_table_of_scikit_learn_finds_its_data_again(runs: Path) -> None:
+    folder = next(RunFolder(path) for path in runs.iterdir() if "sklearn:" in (path / "resolved.yaml").read_text())
+
+    assert revisit(folder, folder.read()).dataset.frame.height > 100
 
 
 def test_the_interval_holds_the_score_and_rivals_are_compared_with_it(runs: Path) -> None:
