@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hptune.metrics import reported_metrics
 from hptune.objective import METRICS, Task
-from hptune.resampling import DECIDED, DRAWS, LEVEL, Statistic, decide, draw_counts, metric_statistics
+from hptune.resampling import DECIDED, DRAWS, LEVEL, Statistic, decide, draw_counts, metric_statistics, percentiles
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -48,7 +48,6 @@ class Yardstick:
         truth: Class indices (rows,), or values (rows,) in the original unit.
         positive: Index of the positive class of a binary task.
         scale: Standard deviation by which a regression target is divided in training.
-        classes: How many there are; 0 for regression.
         weights: How much each row counts; None where all count the same.
         groups: Rows of equal number are drawn together, (rows,); None where rows are drawn one by one.
     """
@@ -57,7 +56,6 @@ class Yardstick:
     truth: npt.NDArray[Any]
     positive: int | None
     scale: float
-    classes: int
     weights: npt.NDArray[np.float64] | None = None
     groups: npt.NDArray[np.int64] | None = None
 
@@ -99,29 +97,22 @@ def draw_scores(yardstick: Yardstick, models: Sequence[Sequence[Guess]], metric:
     Returns:
         (models, draws); a draw in which it is not defined, such as ROC AUC without a class, is left out.
     """
-    made = _draw(yardstick, [[yardstick.statistics(guess)[metric] for guess in model] for model in models], seed)
-    defined: Floats = made[:, np.isfinite(made).all(axis=0)]
-    return defined
+    figures = [[yardstick.statistics(guess)[metric] for guess in model] for model in models]
+    made = _draw(yardstick, figures, sum(map(len, models)), seed)
+    return made[:, np.isfinite(made).all(axis=0)]
 
 
-def _draw(yardstick: Yardstick, models: Sequence[Sequence[Statistic]], seed: int) -> Floats:
-    """Compute figures on the same draws; NaN where one is not defined, (models, draws)."""
+def _draw(yardstick: Yardstick, figures: Sequence[Sequence[Statistic]], trainings: int, seed: int) -> Floats:
+    """Compute figures on the same draws, each the mean of several; NaN where one is not defined, (figures, draws)."""
     rows = len(yardstick.truth)
-    trainings = max(sum(map(len, models)), 1)
     draws = min(max(DRAWN_ROWS // max(rows * trainings, 1), FEWEST_DRAWS), DRAWS)
-    blocks = []
     with np.errstate(divide="ignore", invalid="ignore"):
-        for counts in draw_counts(rows, seed, draws, yardstick.groups):
-            blocks.append([np.mean([statistic(counts) for statistic in model], axis=0) for model in models])
+        blocks = [
+            [np.mean([statistic(counts) for statistic in figure], axis=0) for figure in figures]
+            for counts in draw_counts(rows, seed, draws, yardstick.groups)
+        ]
     made: Floats = np.concatenate(blocks, axis=1)
     return made
-
-
-def interval(draws: Floats) -> tuple[float, float]:
-    """Return the percentile interval of draws."""
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draws, (tail, 1 - tail))
-    return float(low), float(high)
 
 
 def intervals(yardstick: Yardstick, models: Mapping[str, Guess], against: str, seed: int) -> dict[str, Any]:
@@ -141,15 +132,17 @@ def intervals(yardstick: Yardstick, models: Mapping[str, Guess], against: str, s
     found: dict[str, Any] = {"level": LEVEL, "scores": {name: {} for name in models}, "gains": {}}
     found["gains"] = {name: {} for name in models if name != against}
     statistics = {name: yardstick.statistics(guess) for name, guess in models.items()}
-    for metric in statistics[against]:
-        drawn = _draw(yardstick, [[statistics[name][metric]] for name in models], seed)
-        drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
-        if not drawn.size:
+    metrics = list(statistics[against])
+    figures = [[statistics[name][metric]] for metric in metrics for name in models]
+    made = _draw(yardstick, figures, len(models), seed).reshape(len(metrics), len(models), -1)
+    for metric, drawn in zip(metrics, made, strict=True):
+        defined = drawn[:, np.isfinite(drawn).all(axis=0)]
+        if not defined.size:
             continue
         sign = 1 if METRICS[metric].direction == "max" else -1
-        scores = dict(zip(models, drawn, strict=True))
+        scores = dict(zip(models, defined, strict=True))
         for name, own in scores.items():
-            found["scores"][name][metric] = interval(own)
+            found["scores"][name][metric] = percentiles(own)
             if name != against:
-                found["gains"][name][metric] = interval(sign * (scores[against] - own))
+                found["gains"][name][metric] = percentiles(sign * (scores[against] - own))
     return found

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hptune.assembly import stored_predictions
-from hptune.bootstrap import DRAWN_ROWS, FEWEST_DRAWS, Guess, Yardstick, draw_scores, interval
+from hptune.bootstrap import DRAWN_ROWS, FEWEST_DRAWS, Guess, Yardstick, draw_scores
 from hptune.calibration import measure_calibration
 from hptune.facts import gather_facts
 from hptune.leaderboard import Leaderboard
 from hptune.materials import Materials
 from hptune.regularization import tell_regularization
-from hptune.resampling import LEVEL
+from hptune.resampling import LEVEL, percentiles
 from hptune.run.files import write_text
 from hptune.run.folder import INSIGHT, PREDICTIONS
 from hptune.trial import Trial, derive_seed
@@ -83,9 +83,9 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
     sign = 1 if objective.direction == "max" else -1
     rivals = []
     for trial, scores in zip(kept[1:], draws[1:], strict=True):
-        low, high = interval(sign * (draws[0] - scores))
+        low, high = percentiles(sign * (draws[0] - scores))
         rivals.append({"trial": trial.number, "score": trial.score, "low": low, "high": high})
-    low, high = interval(draws[0])
+    low, high = percentiles(draws[0])
     return {
         "rows": len(truth),
         "level": LEVEL,

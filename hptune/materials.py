@@ -285,7 +285,6 @@ class Materials:
             encode_target(dataset.frame[rows], dataset.target, dataset.labels),
             dataset.positive,
             1.0 if scale is None else scale.scale,
-            len(dataset.labels),
             None if roles.weights is None else roles.weights[rows],
             None if roles.groups is None else roles.groups[rows],
         )

@@ -19,6 +19,7 @@ from hptune.data.blocks import stream_rows
 from hptune.data.formats import quote
 from hptune.description import Description, read_description
 from hptune.errors import DataError
+from hptune.resampling import decide
 from hptune.training.workers import WarmProcesses
 
 
@@ -131,7 +132,7 @@ def _arrange(about: Description, rows: pl.DataFrame, answers: npt.NDArray[Any]) 
     labels = np.array(about.labels, dtype=object)
     chosen = answers.argmax(axis=1)
     if about.threshold is not None and about.positive is not None:
-        chosen = np.where(answers[:, about.positive] >= about.threshold, about.positive, 1 - about.positive)
+        chosen = decide(answers, about.positive, about.threshold).argmax(axis=1)
     columns["prediction"] = pl.Series(labels[chosen].tolist(), dtype=pl.String)
     for index, label in enumerate(about.labels):
         columns[f"p_{label}"] = pl.Series(answers[:, index])

@@ -71,8 +71,13 @@ def _between(values: Floats, draws: int) -> Interval | None:
     defined = values[np.isfinite(values)]
     if len(defined) < min(_FEWEST, draws):
         return None
-    low, high = np.quantile(defined, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Interval(float(low), float(high), LEVEL, len(defined))
+    return Interval(*percentiles(defined), LEVEL, len(defined))
+
+
+def percentiles(values: Floats) -> tuple[float, float]:
+    """Return the ends of the percentile interval of draws that are all defined."""
+    low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(low), float(high)
 
 
 def apart(

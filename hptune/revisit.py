@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from hptune.changes import describe_data_changes
-from hptune.data.bundled import PREFIX
+from hptune.data.bundled import is_bundled
 from hptune.errors import ChangedError, RunDamagedError, UsageError
 from hptune.groundwork import Groundwork, lay_groundwork
 from hptune.run.folder import RunFolder
@@ -35,7 +35,7 @@ def revisit(folder: RunFolder, history: History, data_folder: Path | None = None
     base = data_folder or Path(header.get("folder", "."))
     experiment = load_experiment(folder.path / "resolved.yaml").experiment
     # The tables of scikit-learn lie with it.
-    if not str(experiment.data.source).startswith(PREFIX):
+    if not is_bundled(experiment.data.source):
         for file in header["data"]:
             if not (base / file["name"]).is_file():
                 raise UsageError(

@@ -101,7 +101,7 @@ def judge_test_rows(
 def yardstick_of(about: Description, rows: pl.DataFrame) -> Yardstick:
     """Return what predictions of labelled rows are held against."""
     truth, weights = encode_target(rows, about.target, about.labels), weights_of(rows, about.weight)
-    return Yardstick(about.task, truth, about.positive, about.scale, len(about.labels), weights)
+    return Yardstick(about.task, truth, about.positive, about.scale, weights)
 
 
 def score(about: Description, rows: pl.DataFrame, predictions: npt.NDArray[Any]) -> dict[str, float]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import gzip
 import importlib.util
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import polars as pl
 
 from hptune.errors import DataError
 
-PREFIX = "sklearn:"
+_PREFIX = "sklearn:"
 TARGET = "target"
 _MEASURES = (
     "radius",
@@ -64,15 +65,20 @@ _FILES = {
 _WITH_FIRST_LINE = {"breast_cancer", "wine", "iris"}
 
 
+def is_bundled(source: object) -> TypeGuard[str]:
+    """Tell the name of such a table from paths."""
+    return isinstance(source, str) and source.startswith(_PREFIX)
+
+
 def bundled_files(source: str) -> tuple[Path, ...]:
     """Find the files of `sklearn:NAME`.
 
     Raises:
         DataError: If there is no such table.
     """
-    name = source.removeprefix(PREFIX)
+    name = source.removeprefix(_PREFIX)
     if name not in _FILES:
-        raise DataError(f"data.source: expected {PREFIX} and one of {', '.join(_FILES)}, got {name!a}")
+        raise DataError(f"data.source: expected {_PREFIX} and one of {', '.join(_FILES)}, got {name!a}")
     found = importlib.util.find_spec("sklearn")
     if found is None or found.origin is None:
         raise DataError(f"data.source: {source} needs scikit-learn; install hptune with its dependencies")
@@ -85,7 +91,7 @@ def read_bundled(source: str, contents: tuple[bytes, ...]) -> pl.DataFrame:
 
     Diabetes comes in its raw units, not scaled as scikit-learn's loader has it by default.
     """
-    name = source.removeprefix(PREFIX)
+    name = source.removeprefix(_PREFIX)
     parts = [
         np.loadtxt(
             (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode().splitlines(),

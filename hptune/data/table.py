@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from hptune.data.bundled import PREFIX, bundled_files, read_bundled
+from hptune.data.bundled import bundled_files, is_bundled, read_bundled
 from hptune.data.formats import check_column_names, open_bytes, quote, read_frame
 from hptune.data.kinds import Column, Kind, Understood, understand
 from hptune.data.roles import Roles, read_roles
@@ -168,7 +168,7 @@ def _dataset(
 
 def _read_parts(spec: DataSpec, folder: Path) -> _Raw:
     """Read the one file, or the file of each part, below each other."""
-    if isinstance(spec.source, str) and spec.source.startswith(PREFIX):
+    if is_bundled(spec.source):
         paths = bundled_files(spec.source)
         contents = tuple(path.read_bytes() for path in paths)
         frame = read_bundled(spec.source, contents)
