@@ -14,6 +14,8 @@ from nursery import Nursery, shared_nursery
 
 from hptune.groundwork import Groundwork, lay_groundwork
 
+# As in workers, so that engines are held against each other with the products that searches use.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 ROOT = Path(__file__).parent.parent
 TABLE = """\
 id,age,income,city,grade,churned
