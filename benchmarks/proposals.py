@@ -2,10 +2,11 @@
 
 Usage: python benchmarks/proposals.py [--seeds 20] [--processes 2] [--minutes 20] [--problem branin] [--batch 1 4]
 
-Nothing is trained. A proposal is answered by Branin's function (2 dimensions), Hartmann's (6 dimensions), or the
-nearest of 400 trials that were trained before: settings and log loss of a random search on digits, in `recorded_trials.csv`,
-nearest in the features that the Gaussian process sees (`--record` searches them again). That table is a function of
-steps: what it answers is what a real trial reached, though not always one of exactly these settings.
+Nothing is trained. A proposal is answered by Branin's function (2 dimensions), Hartmann's (6 dimensions), or the log
+loss of the nearest of 400 trials that a random search on digits has trained before (6 dimensions,
+`recorded_trials.csv`; `--record` searches them again). Nearest is meant in the features that hptune's Gaussian process
+sees. That table is a function of steps: what it answers is what a real trial reached, though seldom one of exactly
+these settings.
 
 Each process has one thread. KerasTuner takes seconds a proposal, so what was measured is kept in
 `build/proposals.jsonl` and a later call goes on; hptune's searches are done again where its strategies have changed.
@@ -347,7 +348,7 @@ def record() -> None:
 def write_recorded(run: Path, names: Sequence[str]) -> None:
     """Write settings and score of the completed trials of a run, by number."""
     with (run / "leaderboard.csv").open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row["outcome"] == "completed"]
+        rows = [row for row in csv.DictReader(stream) if row["status"] == "completed"]
     with RECORDED.open("w", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow([*names, "log_loss"])

@@ -20,6 +20,7 @@ from stand_ins import (
     refuse,
     serve,
     serve_two_at_most,
+    serve_where_three_are_killed,
     square,
     stumble,
     wait_long,
@@ -190,6 +191,19 @@ def test_where_memory_is_short_fewer_train_side_by_side(processes: WarmProcesses
     totals = [slots.total for slots in bell.seen]
     assert totals[0] == 16
     assert set(totals[1:]) - {0} == {4, 2}
+
+
+def test_where_the_system_kills_what_takes_too_much_fewer_train_side_by_side(
+    processes: WarmProcesses, tmp_path: Path
+) -> None:
+    workplace, bell = make_workplace(square, tmp_path, serve=serve_where_three_are_killed, capacity=8), Bell()
+    with WorkerTrainer(processes, 1, workplace, bell, Orders(lambda: False)) as trainer:
+        trials = list(trainer.train((Proposal(n, {}, 1) for n in range(24)), lambda *_: True))
+
+    assert {trial.outcome for trial in trials} == {Outcome.COMPLETED}
+    assert sorted(trial.score or 0 for trial in trials) == [n**2 for n in range(24)]
+    # Those that were killed together are tried alone (1), their like in ever smaller company.
+    assert list(dict.fromkeys(slots.total for slots in bell.seen)) == [8, 1, 4, 2, 0]
 
 
 def test_a_trial_whose_time_is_over_keeps_what_it_reached(processes: WarmProcesses, tmp_path: Path) -> None:

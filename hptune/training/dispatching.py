@@ -338,12 +338,16 @@ class WorkerTrainer:
 
     def _give_up(self, connection: Connection, outcome: Outcome, message: str) -> Iterator[Trial]:
         """End a worker that does not work any more: one trial is to blame, several are suspects."""
+        place = self._places[connection]
         attempts = self._dismiss(connection)
         if len(attempts) == 1 or self._orders.is_time_used():
             for attempt in attempts:
                 yield attempt.ended(Fitted(outcome, message=message))
         else:
             LOGGER.info("trials %s are tried again one by one", [attempt.proposal.key for attempt in attempts])
+            if place.worker.was_killed:
+                # Most likely by a system that is short of memory: their like shall not go the same way.
+                self._queue.halve(place.structure, len(attempts))
             self._suspects.extend(attempt.proposal for attempt in attempts)
 
     def _watch_time(self) -> Iterator[Trial]:
