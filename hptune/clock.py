@@ -26,6 +26,10 @@ class Clock:
         """Seconds of all sessions so far."""
         return self._used + self._now() - self._began
 
+    def left(self) -> float | None:
+        """Seconds until the limit; None without limit."""
+        return None if self._limit is None else max(self._limit - self.active(), 0.0)
+
     def is_used_up(self) -> bool:
         """Tell whether the limit has been reached."""
         return self._limit is not None and self.active() >= self._limit

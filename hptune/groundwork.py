@@ -140,6 +140,12 @@ class Groundwork:
             return sum(bracket.epochs for bracket in self.brackets) * len(self.part_names)
         return None
 
+    @property
+    def trial_epochs(self) -> int | None:
+        """How many epochs a trial with all its parts comes to where it does not stop early; None where they differ."""
+        epochs = self.space.constants.get("training.epochs")
+        return None if self.brackets or epochs is None else int(epochs) * len(self.part_names)
+
 
 def _least(*numbers: int | None) -> int | None:
     return min((number for number in numbers if number is not None), default=None)

@@ -237,12 +237,13 @@ class Session:
             ),
             ground.planned_trials,
             ground.planned_epochs,
-            ground.experiment.budget.max_seconds,
+            ground.trial_epochs,
+            clock.left(),
         )
         try:
             with (
                 observe(ground.objective, plan, tuple(finished.values())) as observer,
-                workshop.open(ground.part_names, observer.epoch, clock) as trainer,
+                workshop.open(ground.part_names, observer, clock) as trainer,
             ):
                 tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past, parts)
                 reason = tuner.run(trainer, is_stopping, clock.is_used_up)

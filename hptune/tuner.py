@@ -70,14 +70,36 @@ class Recorder(Protocol):
         """Record why the search ended, and the last trial that counts where not all do."""
 
 
-class Observer(Protocol):
-    """Who watches; nothing depends on it."""
+@dataclass(frozen=True)
+class Slots:
+    """How full the workers are at a moment.
 
-    def started(self, proposal: Proposal, worker: int) -> None:
-        """An attempt has begun."""
+    Attributes:
+        taken: Trials, or parts of trials, that are being trained.
+        total: How many the workers that train have room for.
+        workers: How many of them train.
+    """
+
+    taken: int = 0
+    total: int = 0
+    workers: int = 0
+
+
+class Watcher(Protocol):
+    """Who watches training; nothing depends on it."""
 
     def epoch(self, trial: int, epoch: int, score: float) -> None:
         """An epoch of a trial has ended."""
+
+    def filled(self, slots: Slots) -> None:
+        """Trials have been given to workers, or have left them."""
+
+
+class Observer(Watcher, Protocol):
+    """Who watches a search; nothing depends on it."""
+
+    def started(self, proposal: Proposal, worker: int) -> None:
+        """An attempt has begun."""
 
     def finished(self, trial: Trial) -> None:
         """An attempt has ended and is on record."""
@@ -90,6 +112,9 @@ class Silence:
         """Say nothing."""
 
     def epoch(self, trial: int, epoch: int, score: float) -> None:
+        """Say nothing."""
+
+    def filled(self, slots: Slots) -> None:
         """Say nothing."""
 
     def finished(self, trial: Trial) -> None:
@@ -116,13 +141,15 @@ class Plan:
     Attributes:
         words: What will run, for people.
         trials: Configurations; None where that is not known.
-        epochs: Epochs where no trial stops early; None where they differ from trial to trial.
-        seconds: Active seconds at most; None without limit.
+        epochs: Of all trials, where a schedule says how many.
+        trial_epochs: Of a trial that does not stop early, where that is the same for all; all its parts together.
+        seconds: Until the time is used; None without limit.
     """
 
     words: str = ""
     trials: int | None = None
     epochs: int | None = None
+    trial_epochs: int | None = None
     seconds: float | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from hptune.training.capacity import share_of_memory
 from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
 from hptune.training.workers import Mailbox, WarmProcesses
 from hptune.trial import Outcome, Proposal
-from hptune.tuner import Silence
+from hptune.tuner import Silence, Watcher
 
 # Proposals that are sorted by structure at a time.
 _LOOKAHEAD = 1024
@@ -49,14 +49,12 @@ class Workshop:
     interruption: Interruption
 
     @contextmanager
-    def open(
-        self, parts: Iterable[str], on_epoch: Callable[[int, int, float], None], clock: Clock | None = None
-    ) -> Iterator[WorkerTrainer]:
+    def open(self, parts: Iterable[str], watcher: Watcher, clock: Clock | None = None) -> Iterator[WorkerTrainer]:
         """Give who trains.
 
         Args:
             parts: Which are going to be trained; their rows are prepared.
-            on_epoch: Called with trial, epoch and score.
+            watcher: Who watches training.
             clock: Ends the search; None where its time does not count.
         """
         materials, pauses = self.materials, self.recorder.pauses
@@ -74,7 +72,7 @@ class Workshop:
         )
         is_time_used = (lambda: False) if clock is None else clock.is_used_up
         orders = Orders(self.interruption.is_requested, is_time_used, budget.trial_seconds)
-        with WorkerTrainer(self.processes, self.workers, workplace, on_epoch, orders) as trainer:
+        with WorkerTrainer(self.processes, self.workers, workplace, watcher, orders) as trainer:
             yield trainer
 
     def missing(self, proposals: Sequence[Proposal], history: History) -> list[Proposal]:
@@ -100,7 +98,7 @@ class Workshop:
             self.recorder.start(proposal, attempts[proposal.key], worker)
             return True
 
-        with self.open([proposal.part for proposal in queue], Silence().epoch) as trainer:
+        with self.open([proposal.part for proposal in queue], Silence()) as trainer:
             while queue:
                 given, queue = queue, []
                 for trial in trainer.train(given, starting):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 from hptune.errors import DataError
 from hptune.training.job import Fitted, OnEpoch
@@ -33,6 +34,44 @@ def serve_two_at_most(mailbox: Mailbox) -> None:
             continue
         for trial, (function, number) in jobs:
             mailbox.send("ended", (trial, function(number, lambda epoch, score: ""), 0))
+
+
+def serve_where_three_are_killed(mailbox: Mailbox) -> None:
+    """Be killed, as a system short of memory kills, where there are more than two trials at a time."""
+    while True:
+        jobs = mailbox.next_jobs(wait=True)
+        if len(jobs) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        for trial, (function, number) in jobs:
+            mailbox.send("ended", (trial, function(number, lambda epoch, score: ""), 0))
+
+
+def serve_short_of_memory(mailbox: Mailbox) -> None:
+    """Train for real; more than four trials in their second epoch ask for more memory than any machine has."""
+    import tensorflow as tf
+
+    from hptune.training.population import Population
+    from hptune.training.serving import serve as serve_for_real
+
+    advance = Population.advance
+
+    def advance_if_there_is_room(self: Population) -> object:
+        if len(self) > 4 and self.last_epochs:
+            tf.zeros([1 << 45])  # A ResourceExhaustedError of TensorFlow's own allocator.
+        return advance(self)
+
+    Population.advance = advance_if_there_is_room  # type: ignore[method-assign,assignment]
+    serve_for_real(mailbox)
+
+
+def search_short_of_memory(words: Sequence[str], folder: str, outputs: Sequence[str]) -> None:
+    """Be the process of a search whose workers are short of memory; never returns."""
+    from nursery import run_command_line
+
+    import hptune.workshop
+
+    hptune.workshop.serve_in_worker = serve_short_of_memory
+    run_command_line(words, folder, outputs, dict(os.environ))
 
 
 def wait_for_end(mailbox: Mailbox) -> None:

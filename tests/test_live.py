@@ -20,7 +20,7 @@ from hptune.console.live import LiveProgress, sparkline
 from hptune.console.progress import choose_progress
 from hptune.objective import Objective
 from hptune.trial import Outcome, Proposal, Trial
-from hptune.tuner import Plan
+from hptune.tuner import Plan, Slots
 
 ACCURACY = Objective("accuracy", "max")
 SEARCH = """
@@ -83,6 +83,7 @@ def test_of_many_running_trials_it_shows_those_that_moved_last() -> None:
     lines = shown(progress)
 
     assert "16 running" in lines[0]
+    assert "slots" not in lines[0]
     assert lines[-5:] == [
         "  trial 3: epoch 7, accuracy 0.25",
         "  trial 13: begins",
@@ -90,6 +91,49 @@ def test_of_many_running_trials_it_shows_those_that_moved_last() -> None:
         "  trial 15: begins",
         "  and 12 more",
     ]
+
+
+def test_it_says_how_full_the_workers_are_how_fast_it_goes_and_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = LiveProgress(ACCURACY, Plan("", trials=20, trial_epochs=10), [trial(0, 0.5)])
+    progress.filled(Slots(taken=12, total=64, workers=2))
+    for number in range(1, 7):
+        progress.started(Proposal(number, {}, 1), 0)
+        for epoch in range(1, 6):
+            progress.epoch(number, epoch, 0.5)
+    now = 130.0
+
+    # Six of twenty trials are half done, beside one that an earlier session trained.
+    assert shown(progress)[0] == "1/20 done, 12 of 64 slots of 2 workers; 30s so far, 2m40s left"
+    assert progress.record()["trials_a_minute"] is None
+
+    for number in range(1, 7):
+        progress.finished(trial(number, 0.6))
+    # What was tried twice is counted once.
+    progress.finished(trial(7, None))
+    progress.started(Proposal(7, {}, 1), 0)
+    progress.finished(trial(7, None))
+    now = 142.0
+
+    assert shown(progress)[0] == (
+        "8/20 done, 12 of 64 slots of 2 workers, 2 crashed; 10.0 trials a minute, 42s so far, 1m12s left"
+    )
+    assert progress.record() == {
+        "done": 8,
+        "planned": 20,
+        "slots": {"taken": 12, "total": 64, "workers": 2},
+        "trials_a_minute": 10.0,
+        "seconds_passed": 42.0,
+        "seconds_left": 72.0,
+    }
+    assert progress.share_done() == 0.4
+
+
+def test_the_time_left_ends_with_the_budget() -> None:
+    progress = LiveProgress(ACCURACY, Plan("", trials=1000, seconds=90.0), ())
+
+    assert 89 < progress.record()["seconds_left"] <= 90
 
 
 @pytest.mark.parametrize(("width", "height"), [(20, 5), (40, 10), (200, 60)])

@@ -321,6 +321,13 @@ def test_json_lines_stay_apart_from_words(tmp_path: Path) -> None:
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["type"] for record in records] == ["trial"] * 3 + ["done"]
     assert {record["schema"] for record in records} == {1}
+    progress = [record["progress"] for record in records[:-1]]
+    assert [line["done"] for line in progress] == [1, 2, 3]
+    assert {line["planned"] for line in progress} == {3}
+    assert all(1 <= line["slots"]["taken"] <= line["slots"]["total"] for line in progress)
+    assert all(line["trials_a_minute"] > 0 for line in progress)
+    assert progress[-1]["seconds_left"] == 0
+    assert progress[0]["seconds_passed"] <= progress[-1]["seconds_passed"]
 
 
 def test_a_search_without_a_single_success_sums_up_the_causes(tmp_path: Path) -> None:

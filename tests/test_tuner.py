@@ -10,7 +10,7 @@ import pytest
 from hptune.budget import Budget
 from hptune.objective import Objective
 from hptune.trial import Exhausted, Outcome, Proposal, Trial, Wait
-from hptune.tuner import BUDGET_USED, INTERRUPTED, TIME_USED, Past, Tuner
+from hptune.tuner import BUDGET_USED, INTERRUPTED, TIME_USED, Past, Slots, Tuner
 
 SQUARE = Objective("mse", "max")
 
@@ -104,6 +104,8 @@ class LogObserver:
         self.log.append(f"show start {proposal.trial}")
 
     def epoch(self, trial: int, epoch: int, score: float) -> None: ...
+
+    def filled(self, slots: Slots) -> None: ...
 
     def finished(self, trial: Trial) -> None:
         self.log.append(f"show end {trial.number}")

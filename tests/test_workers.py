@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from stand_ins import (
     refuse,
     serve,
     serve_two_at_most,
+    serve_where_three_are_killed,
     square,
     stumble,
     wait_long,
@@ -30,6 +31,7 @@ from hptune.interruption import Interruption
 from hptune.training.dispatching import Kind, Orders, WorkerTrainer, Workplace
 from hptune.training.workers import WarmProcesses
 from hptune.trial import Outcome, Proposal, Trial
+from hptune.tuner import Silence, Slots
 
 pytestmark = pytest.mark.tensorflow
 
@@ -38,6 +40,20 @@ pytestmark = pytest.mark.tensorflow
 def processes() -> Iterator[WarmProcesses]:
     with WarmProcesses(Interruption()) as warm:
         yield warm
+
+
+class Bell(Silence):
+    """Rings at each epoch, and remembers how full the workers were."""
+
+    def __init__(self, ring: Callable[[], None] = lambda: None) -> None:
+        self._ring = ring
+        self.seen: list[Slots] = []
+
+    def epoch(self, trial: int, epoch: int, score: float) -> None:
+        self._ring()
+
+    def filled(self, slots: Slots) -> None:
+        self.seen.append(slots)
 
 
 def train(
@@ -51,7 +67,7 @@ def train(
 ) -> list[Trial]:
     workplace = make_workplace(function, tmp_path, **kind)
     proposals = (Proposal(number, {}, 1) for number in range(count))
-    with WorkerTrainer(processes, workers, workplace, lambda *_: None, orders) as trainer:
+    with WorkerTrainer(processes, workers, workplace, Silence(), orders) as trainer:
         return sorted(trainer.train(proposals, lambda *_: True), key=lambda trial: trial.number)
 
 
@@ -98,7 +114,7 @@ def test_an_attempt_is_on_record_before_it_begins(processes: WarmProcesses, tmp_
         return True
 
     workplace = Workplace(lambda _: Kind(), job_of, serve, tmp_path, 1)
-    with WorkerTrainer(processes, 1, workplace, lambda *_: log.append("epoch"), Orders(lambda: False)) as trainer:
+    with WorkerTrainer(processes, 1, workplace, Bell(lambda: log.append("epoch")), Orders(lambda: False)) as trainer:
         for _ in trainer.train([Proposal(0, {}, 1)], start):
             log.append("end")
 
@@ -107,7 +123,7 @@ def test_an_attempt_is_on_record_before_it_begins(processes: WarmProcesses, tmp_
 
 def test_what_is_not_wanted_any_more_does_not_begin(processes: WarmProcesses, tmp_path: Path) -> None:
     workplace = make_workplace(square, tmp_path, capacity=3)
-    with WorkerTrainer(processes, 2, workplace, lambda *_: None, Orders(lambda: False)) as trainer:
+    with WorkerTrainer(processes, 2, workplace, Silence(), Orders(lambda: False)) as trainer:
         trials = trainer.train((Proposal(n, {}, 1) for n in range(9)), lambda proposal, _: proposal.trial < 4)
         numbers = sorted(trial.number for trial in trials)
 
@@ -120,7 +136,7 @@ def test_a_request_to_stop_ends_what_is_under_way(processes: WarmProcesses, tmp_
     orders = Orders(lambda: bool(stopping))
     began = time.monotonic()
 
-    with WorkerTrainer(processes, 2, workplace, lambda *_: stopping.append(True), orders) as trainer:
+    with WorkerTrainer(processes, 2, workplace, Bell(lambda: stopping.append(True)), orders) as trainer:
         trials = list(trainer.train((Proposal(n, {}, 1) for n in range(9)), lambda *_: True))
 
     assert {trial.outcome for trial in trials} == {Outcome.INTERRUPTED}
@@ -136,9 +152,12 @@ def test_proposals_of_one_structure_share_a_worker(processes: WarmProcesses, tmp
         output=tmp_path,
         lookahead=100,
     )
-    with WorkerTrainer(processes, 2, workplace, lambda *_: None, Orders(lambda: False)) as trainer:
+    bell = Bell()
+    with WorkerTrainer(processes, 2, workplace, bell, Orders(lambda: False)) as trainer:
         trials = list(trainer.train((Proposal(n, {}, 1) for n in range(20)), lambda *_: True))
 
+    # The first worker leaves its idle neighbour half of a structure, which then chooses the other one.
+    assert (bell.seen[0], bell.seen[-1]) == (Slots(15, 20, 2), Slots(0, 0, 0))
     workers = {(trial.number % 2, trial.worker) for trial in trials}
     assert len(trials) == 20
     assert len(workers) == 2
@@ -163,9 +182,28 @@ def test_a_trial_that_hangs_is_found_among_its_neighbours(
 
 
 def test_where_memory_is_short_fewer_train_side_by_side(processes: WarmProcesses, tmp_path: Path) -> None:
-    trials = train(processes, square, 16, tmp_path, serve=serve_two_at_most, capacity=16)
+    workplace, bell = make_workplace(square, tmp_path, serve=serve_two_at_most, capacity=16), Bell()
+    with WorkerTrainer(processes, 1, workplace, bell, Orders(lambda: False)) as trainer:
+        trials = list(trainer.train((Proposal(n, {}, 1) for n in range(16)), lambda *_: True))
 
-    assert [trial.score for trial in trials] == [n**2 for n in range(16)]
+    assert sorted(trial.score or 0 for trial in trials) == [n**2 for n in range(16)]
+    # Of eight proposals that are sorted at a time, four are tried together, then two.
+    totals = [slots.total for slots in bell.seen]
+    assert totals[0] == 16
+    assert set(totals[1:]) - {0} == {4, 2}
+
+
+def test_where_the_system_kills_what_takes_too_much_fewer_train_side_by_side(
+    processes: WarmProcesses, tmp_path: Path
+) -> None:
+    workplace, bell = make_workplace(square, tmp_path, serve=serve_where_three_are_killed, capacity=8), Bell()
+    with WorkerTrainer(processes, 1, workplace, bell, Orders(lambda: False)) as trainer:
+        trials = list(trainer.train((Proposal(n, {}, 1) for n in range(24)), lambda *_: True))
+
+    assert {trial.outcome for trial in trials} == {Outcome.COMPLETED}
+    assert sorted(trial.score or 0 for trial in trials) == [n**2 for n in range(24)]
+    # Those that were killed together are tried alone (1), their like in ever smaller company.
+    assert list(dict.fromkeys(slots.total for slots in bell.seen)) == [8, 1, 4, 2, 0]
 
 
 def test_a_trial_whose_time_is_over_keeps_what_it_reached(processes: WarmProcesses, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class LiveProgress(Progress):
 
     def started(self, proposal: Proposal, worker: int) -> None:
         """Show the trial among those under way."""
+        super().started(proposal, worker)
         self._running[proposal.trial] = "begins"
 
     def epoch(self, trial: int, epoch: int, score: float) -> None:
@@ -97,7 +98,7 @@ class LiveProgress(Progress):
 
     def _describe_counts(self) -> str:
         failed = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._failures.items()))
-        parts = [f"{self.describe_count()} done", f"{len(self._running)} running", failed]
+        parts = [f"{self.describe_count()} done", self.describe_slots() or f"{len(self._running)} running", failed]
         return (
             ", ".join(filter(None, parts))
             + "; "

@@ -20,6 +20,7 @@ from hptune.run.log import LOGGER
 from hptune.training.job import Fitted
 from hptune.training.workers import LOOK_S, Mailbox, WarmProcesses, Worker
 from hptune.trial import Key, Outcome, Proposal, Trial
+from hptune.tuner import Slots, Watcher
 
 # A worker that was asked to end a trial has twice its longest epoch, and at least this, until it is ended.
 _LEAST_LAST_EPOCH_S = 10.0
@@ -146,10 +147,10 @@ class _Queue:
         known = self.kinds.setdefault(kind.structure, kind)
         self._waiting.setdefault(known.structure, deque()).append(proposal)
 
-    def halve(self, structure: str) -> None:
-        """Let fewer trials of a structure be trained side by side."""
+    def halve(self, structure: str, tried: int) -> None:
+        """Let half as many trials of a structure be trained side by side as were tried; two may find that at once."""
         kind = self.kinds[structure]
-        self.kinds[structure] = replace(kind, capacity=max(kind.capacity // 2, 1))
+        self.kinds[structure] = replace(kind, capacity=max(min(kind.capacity, tried // 2), 1))
 
     def count(self, structure: str) -> int:
         """Count those of a structure."""
@@ -183,7 +184,7 @@ class WorkerTrainer:
         processes: WarmProcesses,
         count: int,
         workplace: Workplace,
-        on_epoch: Callable[[int, int, float], None],
+        watcher: Watcher,
         orders: Orders,
     ) -> None:
         """Set up.
@@ -192,13 +193,14 @@ class WorkerTrainer:
             processes: Where workers come from.
             count: How many at a time.
             workplace: How proposals become jobs, and who does them.
-            on_epoch: Called with trial, epoch and score.
+            watcher: Told of epochs, and of how full the workers are.
             orders: What may end trials from outside.
         """
         self._processes = processes
         self._count = count
         self._workplace = workplace
-        self._on_epoch = on_epoch
+        self._watcher = watcher
+        self._slots = Slots()
         self._orders = orders
         self._places: dict[Connection, _Place] = {}
         self._queue = _Queue(workplace.kind_of)
@@ -226,6 +228,7 @@ class WorkerTrainer:
                 self._queue.add(proposal)
             if not self._orders.is_time_used():
                 self._give_work(starting)
+            self._tell_slots()
             busy = [connection for connection, place in self._places.items() if place.attempts]
             if not busy:
                 return
@@ -258,6 +261,19 @@ class WorkerTrainer:
     @property
     def _busy(self) -> list[_Place]:
         return [place for place in self._places.values() if place.attempts]
+
+    def _tell_slots(self) -> None:
+        """Say how full the workers are, where that has changed."""
+        total = sum(self._room_of(place) for place in self._busy)
+        slots = Slots(sum(len(place.attempts) for place in self._busy), total, len(self._busy))
+        if slots != self._slots:
+            self._slots = slots
+            self._watcher.filled(slots)
+
+    def _room_of(self, place: _Place) -> int:
+        """Count the slots of a worker; it may have more than there shall be from now on."""
+        capacity = 1 if place.is_solitary else self._queue.kinds[place.structure].capacity
+        return max(capacity, len(place.attempts))
 
     def _open_place(self, *, is_solitary: bool = False) -> _Place:
         """Make a worker, in place of an idle one where there are as many as there may be."""
@@ -302,14 +318,14 @@ class WorkerTrainer:
             case "epochs":
                 for key, epoch, score in content:
                     place.attempts[key].note_epoch()
-                    self._on_epoch(key[0], epoch, score)
+                    self._watcher.epoch(key[0], epoch, score)
             case "ended":
                 key, fitted, memory_bytes = content
                 # Keras keeps something of every model that it has built.
                 place.is_worn_out = memory_bytes > _MOST_MEMORY_BYTES or fitted.engine == "keras"
                 yield place.attempts.pop(key).ended(fitted)
             case "crowded":
-                self._queue.halve(place.structure)
+                self._queue.halve(place.structure, len(content))
                 for key in content:
                     self._queue.add(place.attempts.pop(key).proposal)
             case "died":
@@ -322,12 +338,16 @@ class WorkerTrainer:
 
     def _give_up(self, connection: Connection, outcome: Outcome, message: str) -> Iterator[Trial]:
         """End a worker that does not work any more: one trial is to blame, several are suspects."""
+        place = self._places[connection]
         attempts = self._dismiss(connection)
         if len(attempts) == 1 or self._orders.is_time_used():
             for attempt in attempts:
                 yield attempt.ended(Fitted(outcome, message=message))
         else:
             LOGGER.info("trials %s are tried again one by one", [attempt.proposal.key for attempt in attempts])
+            if place.worker.was_killed:
+                # Most likely by a system that is short of memory: their like shall not go the same way.
+                self._queue.halve(place.structure, len(attempts))
             self._suspects.extend(attempt.proposal for attempt in attempts)
 
     def _watch_time(self) -> Iterator[Trial]:

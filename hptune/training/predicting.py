@@ -15,6 +15,7 @@ from hptune.data.arrays import open_arrays
 from hptune.training.capacity import EVALUATION_ROWS
 from hptune.training.job import Job
 from hptune.training.judge import Answers
+from hptune.training.reductions import softmax
 
 # Training rows that a learning curve is made of: as many as validation rows, so that both are equally exact, but no
 # fewer than are scored at a time and no more than this.
@@ -131,4 +132,4 @@ class Predictor:
                 # 1 - sigmoid(x) is exactly 0 from x = 17 on, which the log loss would take for certainty.
                 return tf.concat([tf.sigmoid(-output), tf.sigmoid(output)], -1)
             case _:
-                return tf.nn.softmax(output)
+                return softmax(output)

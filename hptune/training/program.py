@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from hptune.objective import Task
 from hptune.training.noise import dropout_mask, step_keys
+from hptune.training.reductions import cross_entropy, mean_slots, softmax
 from hptune.training.stacking import Pass, StackedNetwork, Weights, place_of
 from hptune.training.updates import MEMORIES, clip_by_norm, decay, learning_rates, per_slot, soft_threshold, update
 
@@ -192,7 +193,7 @@ class Program:
         """Return each slot's mean loss over its rows, without penalties, (slots,)."""
         if self._task == "regression":
             squares = tf.square(output - target)
-            return tf.reduce_mean(squares if row_weight is None else squares * row_weight, [1, 2])
+            return mean_slots(squares if row_weight is None else squares * row_weight)
         wanted = target
         if "training.label_smoothing" in self._in_use:
             smoothing = dials["label_smoothing"][:, None, None]
@@ -201,13 +202,13 @@ class Program:
         if self._task == "binary":
             by_row = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(wanted, output), -1)
         else:
-            by_row = tf.nn.softmax_cross_entropy_with_logits(wanted, output)
+            by_row = cross_entropy(output, wanted)
         if "training.class_weight" in self._in_use:
             shares = tf.concat([1.0 - target, target], -1) if self._task == "binary" else target
             by_row *= tf.reduce_sum(shares * dials["class_weight"][:, None, :], -1)
         if row_weight is not None:
             by_row *= tf.squeeze(row_weight, -1)
-        return tf.reduce_mean(by_row, 1)
+        return mean_slots(by_row)
 
     def _predict_rows(self, parts: Any, shapes: Any, data: Any, scales: Any) -> Any:
         matrices, vectors, statistics = parts
@@ -221,7 +222,7 @@ class Program:
         if self._task == "binary":
             # 1 - sigmoid(x) is exactly 0 from x = 17 on, which the log loss would take for certainty.
             return tf.concat([tf.sigmoid(-output), tf.sigmoid(output)], -1)
-        return tf.nn.softmax(output)
+        return softmax(output)
 
     def _weights_signature(self) -> Any:
         matrices = [tf.TensorSpec([None, None, None]) for _ in self._network.matrices]

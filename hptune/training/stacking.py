@@ -23,6 +23,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from hptune.models.blocks import initial_weights
+from hptune.training.reductions import log_softmax, mean_rows, softmax, sum_rows
 
 Array = npt.NDArray[Any]
 # Names of layers are hashed, so that a mask does not depend on how many dropouts there are before it.
@@ -223,7 +224,7 @@ def _affine(x: Any, kernel: Any, bias: Any) -> Any:
         return (
             tf.matmul(upstream, kernel, transpose_b=True),
             tf.matmul(x, upstream, transpose_a=True),
-            tf.reduce_sum(upstream, 1, keepdims=True),
+            sum_rows(upstream),
         )
 
     return tf.matmul(x, kernel) + bias, gradient
@@ -240,23 +241,23 @@ def _linear(x: Any, kernel: Any) -> Any:
 def _dense(layer: Any, weights: Pass, x: Any) -> Any:
     kernel = weights.parts[layer.kernel.path]
     x = _affine(x, kernel, weights.parts[layer.bias.path]) if layer.use_bias else _linear(x, kernel)
-    return x if layer.activation is keras.activations.linear else layer.activation(x)
+    return _activation(layer, weights, x)
 
 
 @tf.custom_gradient
 def _normalized(x: Any, scale: Any, offset: Any, epsilon: float) -> Any:
     """Standardize the rows of each slot; Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1."""
-    mean = tf.reduce_mean(x, 1, keepdims=True)
+    mean = mean_rows(x)
     centred = x - mean
-    variance = tf.reduce_mean(tf.square(centred), 1, keepdims=True)
+    variance = mean_rows(tf.square(centred))
     inverse = tf.math.rsqrt(variance + epsilon)
     gain = inverse * scale
 
     def gradient(upstream: Any, *of_statistics: Any) -> tuple[Any, Any, Any, None]:
         del of_statistics  # Moving statistics are not trained.
         rows = tf.cast(tf.shape(x)[1], x.dtype)
-        to_offset = tf.reduce_sum(upstream, 1, keepdims=True)
-        to_scale = tf.reduce_sum(upstream * centred, 1, keepdims=True) * inverse
+        to_offset = sum_rows(upstream)
+        to_scale = sum_rows(upstream * centred) * inverse
         pull = centred * (to_scale * inverse / rows)
         return (upstream - to_offset / rows - pull) * gain, to_scale, to_offset, None
 
@@ -277,9 +278,15 @@ def _batch_norm(layer: Any, weights: Pass, x: Any) -> Any:
     return y
 
 
+# TensorFlow's own depend on how many slots there are; all other activations do not.
+_BY_ROW = {keras.activations.softmax: softmax, keras.activations.log_softmax: log_softmax}
+
+
 def _activation(layer: Any, weights: Pass, x: Any) -> Any:
     del weights
-    return layer.activation(x)
+    if layer.activation is keras.activations.linear:
+        return x
+    return _BY_ROW.get(layer.activation, layer.activation)(x)
 
 
 @tf.custom_gradient

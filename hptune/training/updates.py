@@ -12,6 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from hptune.training.reductions import sum_slots
+
 # Keras's defaults, which an experiment does not change.
 _BETA_1, _BETA_2, _RHO, _EPSILON = 0.9, 0.999, 0.9, 1e-7
 # How many tensors of the size of the weights each optimizer remembers.
@@ -44,8 +46,7 @@ def clip_by_norm(gradients: Sequence[Any], largest: Any) -> list[Any]:
     Reference:
         Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
     """
-    squares = [tf.reduce_sum(tf.square(gradient), list(range(1, len(gradient.shape)))) for gradient in gradients]
-    norm = tf.sqrt(tf.add_n(squares))
+    norm = tf.sqrt(tf.add_n([sum_slots(tf.square(gradient)) for gradient in gradients]))
     # As Keras computes it: largest * min(1 / norm, 1 / largest); a norm that is not finite makes all of it NaN.
     factor = tf.where(tf.math.is_inf(largest), 1.0, largest * tf.minimum(1.0 / norm, 1.0 / largest))
     factor = tf.where(tf.math.is_finite(norm), factor, math.nan)

@@ -147,6 +147,7 @@ class Worker:
         self.process = process
         self.connection = connection
         self._output = output
+        self._was_killed = False
 
     def receive(self) -> tuple[str, Any]:
         """Return the next message; `died` with the reason when there will be none."""
@@ -154,6 +155,7 @@ class Worker:
             message: tuple[str, Any] = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
+            self._was_killed = self.process.exitcode == -signal.SIGKILL
             return "died", self._describe_death()
         return message
 
@@ -172,6 +174,11 @@ class Worker:
         self.process.join()
         self.connection.close()
         self._output.unlink(missing_ok=True)
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended by SIGKILL, before anybody here asked it to end."""
+        return self._was_killed
 
     def _describe_death(self) -> str:
         code = self.process.exitcode

@@ -15,7 +15,7 @@ from hptune.reporting.summary import leaderboard_of
 from hptune.run.records import encode_proposal, encode_trial, replay
 from hptune.strategies import Task, create_strategy
 from hptune.trial import Outcome, Proposal, Trial, derive_seed
-from hptune.tuner import Past, Tuner
+from hptune.tuner import Past, Slots, Tuner
 
 Ending = Callable[[Proposal], Outcome]
 
@@ -59,6 +59,8 @@ class Journal:
 
     def started(self, proposal: Proposal, worker: int) -> None: ...
     def epoch(self, trial: int, epoch: int, score: float) -> None: ...
+
+    def filled(self, slots: Slots) -> None: ...
     def finished(self, trial: Trial) -> None: ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,15 @@ from hptune.training.job import Fitted, Job
 from hptune.training.optimizers import make_optimizer
 from hptune.training.population import Population, Programs
 from hptune.training.predicting import Predictor, Rows
+from hptune.training.reductions import (
+    cross_entropy,
+    log_softmax,
+    mean_rows,
+    mean_slots,
+    softmax,
+    sum_rows,
+    sum_slots,
+)
 from hptune.training.stacking import StackedNetwork
 from hptune.trial import Outcome
 
@@ -206,7 +215,8 @@ def crowd(folder: Path, task: str = "multiclass", count: int = 7) -> list[Job]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_trial_does_not_depend_on_its_neighbours(task: str, tmp_path: Path) -> None:
-    jobs = crowd(tmp_path, task)
+    # Eleven fill sixteen slots; the orders below fill eight.
+    jobs = crowd(tmp_path, task, count=11)
     together = train(jobs)
     expected = [files_of(job) for job in jobs]
     programs = Programs()
@@ -219,6 +229,65 @@ def test_a_trial_does_not_depend_on_its_neighbours(task: str, tmp_path: Path) ->
             dataclasses.replace(together[index], files=again[place].files) for place, index in enumerate(order)
         ]
         assert [files_of(job) for job in chosen] == [expected[index] for index in order]
+
+
+REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "sum_rows": lambda x, target: sum_rows(x),
+    "mean_rows": lambda x, target: mean_rows(x),
+    "sum_slots": lambda x, target: sum_slots(x),
+    "mean_slots": lambda x, target: mean_slots(x),
+    "softmax": lambda x, target: softmax(x),
+    "log_softmax": lambda x, target: log_softmax(x),
+    "cross_entropy": cross_entropy,
+}
+# Rows and columns with which TensorFlow's own kernels depend on the number of slots or on where one stands.
+SHAPES = ((32, 10), (53, 53), (128, 10), (143, 17), (221, 287), (346, 11), (77, 39), (394, 3), (463, 186))
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_a_reduction_depends_neither_on_the_number_of_slots_nor_on_their_places(name: str) -> None:
+    generator = np.random.default_rng(0)
+
+    def results(x: Any, target: Any) -> list[Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = REDUCTIONS[name](x, target)
+        return [y.numpy(), tape.gradient(y, x).numpy()]
+
+    for rows, columns in SHAPES:
+        x = generator.normal(size=(24, rows, columns)).astype(np.float32) * 5
+        target = np.eye(columns, dtype=np.float32)[generator.integers(0, columns, (24, rows))]
+        order = generator.permutation(24)
+        whole = results(tf.constant(x), tf.constant(target))
+        for chosen in (order, order[:8]):
+            few = results(tf.constant(x[chosen]), tf.constant(target[chosen]))
+            for ours, theirs in zip(few, whole, strict=True):
+                assert ours.tobytes() == theirs[chosen].tobytes(), (rows, columns)
+
+
+def test_sums_are_sums() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 5, 3)).astype(np.float32)
+
+    assert np.allclose(sum_rows(x), x.sum(1, keepdims=True), atol=1e-6)
+    assert np.allclose(mean_rows(x), x.mean(1, keepdims=True), atol=1e-6)
+    assert np.allclose(sum_slots(x), x.sum((1, 2)), atol=1e-6)
+    assert np.allclose(mean_slots(x[:, :, 0]), x[:, :, 0].mean(1), atol=1e-6)
+
+
+def test_softmax_and_its_losses_are_those_of_tensorflow() -> None:
+    logits = tf.constant([[[0.0, 1000.0, -1000.0], [1.0, 2.0, 3.0]]] * 8)
+    target = tf.constant([[[0.1, 0.8, 0.1], [0.0, 0.0, 1.0]]] * 8)
+    outcomes = []
+
+    for function in (cross_entropy, lambda x, wanted: tf.nn.softmax_cross_entropy_with_logits(wanted, x)):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = function(logits, target)
+        outcomes.append([loss.numpy(), tape.gradient(loss, logits).numpy()])
+
+    assert all(np.allclose(ours, theirs, rtol=1e-6, atol=1e-7) for ours, theirs in zip(*outcomes, strict=True))
+    assert np.allclose(softmax(logits), tf.nn.softmax(logits), rtol=1e-6)
+    assert np.allclose(log_softmax(logits), tf.nn.log_softmax(logits), rtol=1e-6)
 
 
 def test_dials_that_are_off_change_no_bit(tmp_path: Path) -> None:

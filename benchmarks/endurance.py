@@ -1,0 +1,176 @@
+"""Very many trials of a tiny network in one run: how long it takes, and whether any process grows.
+
+Usage: python benchmarks/endurance.py [--trials 10000] [--workers 2] [--profile FILE]
+
+Trains for real: wine (178 rows), networks of 4 or 8 units, 5 epochs, each trial with its files and records on the disk.
+Looks at the memory of the search and of each of its workers twice a second (proportional set size, from Linux's
+/proc/PID/smaps_rollup, so that what a worker shares with the process it was forked from counts once). Prints a line for
+each twentieth of the trials, and the whole process's duration with start-up and the delivery of the best model.
+
+Ends with 1 where a process grew by more than its bound after the first fifth of the trials: the parent 10 KiB for each
+further trial (it remembers each: settings, scores, files), a worker 64 MiB in all, whatever the number of trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+EXPERIMENT = """
+name: endurance
+data: {{source: sklearn:wine, target: target}}
+objective: {{metric: accuracy, direction: max}}
+strategy: {{name: random, seed: 1}}
+budget: {{max_trials: {trials}}}
+model:
+  blocks: 1
+  units: [4, 8]
+  batch_norm: [none, before]
+  dropout: {{min: 0.0, max: 0.5}}
+  l2: {{min: 1e-6, max: 1e-2, log: true}}
+training:
+  learning_rate: {{min: 1e-3, max: 1e-1, log: true}}
+  batch_size: 32
+  epochs: 5
+"""
+PARENT_KIB_A_TRIAL = 10
+WORKER_MIB = 64
+# Before a fifth of the trials, traces, arrays and the allocator's pools are still being filled.
+WARM_SHARE = 0.2
+LOOK_S = 0.5
+LINES = 20
+
+
+@dataclass(frozen=True)
+class Look:
+    """The memory of a search at a moment.
+
+    Attributes:
+        seconds: Since it began.
+        trials: That have ended.
+        parent_mib: Of the process that searches.
+        workers_mib: Of each worker, by its process number.
+    """
+
+    seconds: float
+    trials: int
+    parent_mib: float
+    workers_mib: dict[int, float]
+
+
+def children_of(process: int) -> list[int]:
+    """List the children of a process."""
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return []
+
+
+def memory_mib(process: int) -> float:
+    """Return the proportional set size of a process; 0 where it is gone."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return 0.0
+
+
+class Ends:
+    """Counts the trials that have ended, reading only what the journal has more than before."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._position = 0
+        self.count = 0
+
+    def look(self) -> int:
+        """Return how many have ended."""
+        with suppress(FileNotFoundError), self._journal.open("rb") as stream:
+            stream.seek(self._position)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                self._position += len(line)
+                self.count += b'"type":"end"' in line
+        return self.count
+
+
+def watch(process: subprocess.Popen[bytes], journal: Path) -> Iterator[Look]:
+    """Look at a search until it ends; workers are what the fork server, a child of the search, has forked."""
+    began, ends = time.monotonic(), Ends(journal)
+    while process.poll() is None:
+        workers = [worker for child in children_of(process.pid) for worker in children_of(child)]
+        memories = {worker: memory_mib(worker) for worker in workers}
+        yield Look(time.monotonic() - began, ends.look(), memory_mib(process.pid), memories)
+        time.sleep(LOOK_S)
+
+
+def growth_mib(looks: list[Look], trials: int) -> tuple[float, float]:
+    """Return by how much the parent, and the largest worker, have grown after the first fifth of the trials.
+
+    Both times the median over a tenth of the trials counts; delivering the best model, at the end, does not.
+    """
+    training = [look for look in looks if look.workers_mib and look.trials < trials]
+    spans = [
+        [look for look in training if low * trials <= look.trials < (low + 0.1) * trials] for low in (WARM_SHARE, 0.9)
+    ]
+    if not all(spans):
+        sys.exit("too few looks at too short a search: try more trials")
+    before, after = (
+        (
+            statistics.median(look.parent_mib for look in span),
+            statistics.median(max(look.workers_mib.values()) for look in span),
+        )
+        for span in spans
+    )
+    return after[0] - before[0], after[1] - before[1]
+
+
+def main() -> None:
+    """Measure, print and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--profile", type=Path, help="a file for cProfile's figures of the parent")
+    asked = parser.parse_args()
+    profiled = ["-m", "cProfile", "-o", str(asked.profile.absolute())] if asked.profile else []
+    hptune = str(Path(sys.executable).with_name("hptune"))
+    command = [sys.executable, *profiled, hptune, "search", "endurance.yaml", "--quiet"]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "endurance.yaml").write_text(EXPERIMENT.format(trials=asked.trials))
+        began = time.monotonic()
+        looks: list[Look] = []
+        with (folder / "output").open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "--workers", str(asked.workers)], cwd=folder, env=environment, stdout=output, stderr=output
+            )
+            print(f"{'trials':>7} {'seconds':>8} {'parent':>7}  workers (MiB)")
+            for look in watch(process, folder / "runs" / "endurance" / "journal.jsonl"):
+                if look.trials * LINES // asked.trials > (looks[-1].trials if looks else 0) * LINES // asked.trials:
+                    workers = " ".join(f"{memory:.0f}" for memory in look.workers_mib.values())
+                    print(f"{look.trials:>7} {look.seconds:>8.1f} {look.parent_mib:>7.1f}  {workers}", flush=True)
+                looks.append(look)
+        took = time.monotonic() - began
+        if process.returncode != 0:
+            sys.exit(f"the search ended with {process.returncode}:\n{(folder / 'output').read_text()}")
+        journal = (folder / "runs" / "endurance" / "journal.jsonl").stat().st_size
+    parent, worker = growth_mib(looks, asked.trials)
+    bound = PARENT_KIB_A_TRIAL * asked.trials * (0.9 - WARM_SHARE) / 1024
+    print(f"{asked.trials} trials in {took / 60:.1f} minutes, {1000 * took / asked.trials:.1f} ms a trial")
+    print(f"journal {journal / 2**20:.1f} MiB")
+    print(f"the parent grew by {parent:.1f} MiB (bound {bound:.1f}), the largest worker by {worker:.1f} ({WORKER_MIB})")
+    if parent > bound or worker > WORKER_MIB:
+        sys.exit("memory grew beyond its bound")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,391 @@
+"""hptune's Bayesian proposals against KerasTuner's own, at equal numbers of trials and from the same first points.
+
+Usage: python benchmarks/proposals.py [--seeds 20] [--processes 2] [--minutes 20] [--problem branin] [--batch 1 4]
+
+Nothing is trained. A proposal is answered by Branin's function (2 dimensions), Hartmann's (6 dimensions), or the log
+loss of the nearest of 400 trials that a random search on digits has trained before (6 dimensions,
+`recorded_trials.csv`; `--record` searches them again). Nearest is meant in the features that hptune's Gaussian process
+sees. That table is a function of steps: what it answers is what a real trial reached, though seldom one of exactly
+these settings.
+
+Each process has one thread. KerasTuner takes seconds a proposal, so what was measured is kept in
+`build/proposals.jsonl` and a later call goes on; hptune's searches are done again where its strategies have changed.
+Prints the best value so far, mean and standard error over the seeds, the paired difference with its 95 % interval
+(above 0 where hptune is better; the first points of a seed are the same for all), and milliseconds a proposal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+RECORDED = FOLDER / "recorded_trials.csv"
+RESULTS = FOLDER.parent / "build" / "proposals.jsonl"
+STRATEGIES = FOLDER.parent / "hptune" / "strategies"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+KERAS_TUNER, RANDOM = "KerasTuner", "random"
+# Of the strategy, as the experiment has them by default; the number of first points is KerasTuner's rule.
+OPTIONS = {"num_initial_points": None, "alpha": 1e-4, "beta": 2.6}
+SPEED_TRIALS = 104
+
+# Searched by `--record`.
+EXPERIMENT = """
+name: recorded
+data: {source: sklearn:digits, target: target, preparation: {numeric: none}}
+objective: {metric: log_loss, direction: min}
+strategy: {name: random, seed: 1}
+budget: {max_trials: 400}
+model:
+  input_batch_norm: true
+  blocks: {min: 1, max: 4}
+  units: [16, 32, 64, 128]
+  batch_norm: [none, before, after]
+  dropout: {min: 0.0, max: 0.6}
+  l2: {min: 1e-7, max: 1e-2, log: true}
+training:
+  learning_rate: {min: 1e-4, max: 1e-1, log: true}
+  batch_size: 64
+  epochs: 12
+  early_stopping: null
+"""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A function to be minimized.
+
+    Attributes:
+        make: Returns its search space and the function; in the process that uses them.
+        trials: How many a search has.
+        counts: After how many of them the best value is looked at.
+    """
+
+    make: Callable[[], tuple[Any, Callable[[Mapping[str, Any]], float]]]
+    trials: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search, by what makes it another one: a tool, a seed, and the code that proposes."""
+
+    problem: str
+    tool: str
+    seed: int
+    code: str
+
+
+def branin() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
+    """Return Branin's function: three equal minima of 0.397887."""
+    from hptune.space import Float, SearchSpace
+
+    def value(at: Mapping[str, Any]) -> float:
+        x, y = at["x"], at["y"]
+        valley = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
+        return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+
+    return SearchSpace((Float("x", -5.0, 10.0), Float("y", 0.0, 15.0))), value
+
+
+def hartmann() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
+    """Return Hartmann's function of six dimensions: its minimum is -3.32237."""
+    import numpy as np
+
+    from hptune.space import Float, SearchSpace
+
+    weights = np.array([1.0, 1.2, 3.0, 3.2])
+    steepness = np.array(
+        [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
+    )
+    wells = 1e-4 * np.array(
+        [
+            [1312, 1696, 5569, 124, 8283, 5886],
+            [2329, 4135, 8307, 3736, 1004, 9991],
+            [2348, 1451, 3522, 2883, 3047, 6650],
+            [4047, 8828, 8732, 5743, 1091, 381],
+        ]
+    )
+    names = [f"x{number}" for number in range(1, 7)]
+
+    def value(at: Mapping[str, Any]) -> float:
+        position = np.array([at[name] for name in names])
+        return -float(weights @ np.exp(-(steepness * (position - wells) ** 2).sum(1)))
+
+    return SearchSpace(tuple(Float(name, 0.0, 1.0) for name in names)), value
+
+
+def recorded() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
+    """Return the table of trained trials: the log loss of the nearest one."""
+    import numpy as np
+
+    from hptune.space import Choice, Float, Int, SearchSpace
+    from hptune.strategies.encoding import Encoding
+
+    space = SearchSpace(
+        (
+            Int("model.blocks", 1, 4),
+            Choice("model.units", (16, 32, 64, 128)),
+            Choice("model.batch_norm", ("none", "before", "after")),
+            Float("model.dropout", 0.0, 0.6),
+            Float("model.l2", 1e-7, 1e-2, log=True),
+            Float("training.learning_rate", 1e-4, 1e-1, log=True),
+        )
+    )
+    with RECORDED.open() as stream:
+        rows = list(csv.DictReader(stream))
+    kinds = {"model.blocks": int, "model.units": int, "model.batch_norm": str}
+    configurations = [{name: kinds.get(name, float)(row[name]) for name in space.by_name} for row in rows]
+    scores = [float(row["log_loss"]) for row in rows]
+    encoding = Encoding(space)
+    known = encoding.features(encoding.positions(configurations))
+
+    def value(at: Mapping[str, Any]) -> float:
+        distances = ((known - encoding.features(encoding.positions([at]))) ** 2).sum(1)
+        return scores[int(np.argmin(distances))]
+
+    return space, value
+
+
+PROBLEMS = {
+    "branin": Problem(branin, 30, (10, 15, 20, 30)),
+    "hartmann": Problem(hartmann, 40, (20, 25, 30, 40)),
+    "recorded": Problem(recorded, 40, (20, 25, 30, 40)),
+}
+
+
+@cache
+def objective() -> Any:
+    """The aim, in hptune's words."""
+    from hptune.objective import Objective
+
+    return Objective("loss", "min")
+
+
+def make_oracle(space: Any, seed: int) -> Any:
+    """Return KerasTuner's own strategy over a space; only its files are left out."""
+    import keras_tuner
+
+    from hptune.strategies.oracles import QuietOracle, Translation, oracle_options
+
+    class Oracle(QuietOracle, keras_tuner.oracles.BayesianOptimizationOracle):
+        """Writes nothing; what it proposes is its own."""
+
+    return Oracle(**oracle_options(Translation(space), objective(), seed))
+
+
+def first_points(space: Any, seed: int) -> list[dict[str, Any]]:
+    """Return KerasTuner's random points before its first fit; they do not depend on results."""
+    from hptune.strategies.bayesian import count_initial_points
+    from hptune.strategies.oracles import Translation, create_trial
+
+    oracle, translation = make_oracle(space, seed), Translation(space)
+    asked = (create_trial(oracle, str(number)) for number in range(count_initial_points(space, None)))
+    return [translation.to_ours(trial.hyperparameters.values) for trial in asked]
+
+
+def search_by_keras_tuner(problem: Problem, seed: int) -> tuple[list[float], list[float]]:
+    """Return the value of each trial, and the seconds that each proposal took."""
+    from hptune.strategies.oracles import Translation, create_trial, end_trial
+
+    space, value = problem.make()
+    oracle, translation = make_oracle(space, seed), Translation(space)
+    values, seconds = [], []
+    for _ in range(problem.trials):
+        began = time.perf_counter()
+        trial = create_trial(oracle, "bench")
+        seconds.append(time.perf_counter() - began)
+        values.append(value(translation.to_ours(trial.hyperparameters.values)))
+        end_trial(oracle, trial, objective(), values[-1])
+    return values, seconds
+
+
+def search_by_hptune(problem: Problem, seed: int, batch: int | None) -> tuple[list[float], list[float]]:
+    """Return the value of each trial, and the seconds that each proposal took; random ones without a batch."""
+    from hptune.strategies import Task, create_strategy
+    from hptune.trial import Exhausted, Outcome, Trial, Wait
+
+    space, value = problem.make()
+    options = {} if batch is None else {**OPTIONS, "batch": batch}
+    task = Task(space, objective(), seed, first_points(space, seed), options)
+    strategy = create_strategy("random" if batch is None else "bayesian", task)
+    values: list[float] = []
+    seconds: list[float] = []
+    while len(values) < problem.trials:
+        began = time.perf_counter()
+        answer = strategy.ask(problem.trials - len(values))
+        if isinstance(answer, Wait | Exhausted):
+            raise RuntimeError(f"{answer} after {len(values)} trials")
+        seconds += [(time.perf_counter() - began) / len(answer)] * len(answer)
+        for proposal in answer:
+            values.append(value(proposal.values))
+            strategy.tell(Trial(proposal, Outcome.COMPLETED, score=values[-1]))
+    return values, seconds
+
+
+def run(search: Search) -> dict[str, Any]:
+    """Do one search, in a process of its own; return what is kept of it."""
+    problem = PROBLEMS[search.problem]
+    if search.tool == KERAS_TUNER:
+        values, seconds = search_by_keras_tuner(problem, search.seed)
+    else:
+        values, seconds = search_by_hptune(problem, search.seed, batch_of(search.tool))
+    return {**asdict(search), "values": values, "seconds": seconds}
+
+
+def batch_of(tool: str) -> int | None:
+    """Return the width of the batches of one of our searches; None for the random one."""
+    return None if tool == RANDOM else int(tool.rpartition(" ")[2])
+
+
+def code_of(tool: str) -> str:
+    """Return what changes when a tool proposes otherwise."""
+    if tool == KERAS_TUNER:
+        import importlib.metadata
+
+        return importlib.metadata.version("keras-tuner")
+    sources = b"".join(path.read_bytes() for path in sorted(STRATEGIES.glob("*.py")))
+    return hashlib.sha256(sources).hexdigest()[:12]
+
+
+def read_results() -> dict[Search, dict[str, Any]]:
+    """Return what earlier calls have measured."""
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    kept = map(json.loads, lines)
+    return {Search(*(line[name] for name in Search.__dataclass_fields__)): line for line in kept}
+
+
+def measure(searches: Sequence[Search], processes: int, minutes: float) -> None:
+    """Do searches, each kept as it ends; none is begun when the time is over."""
+    until = time.monotonic() + 60 * minutes
+    RESULTS.parent.mkdir(exist_ok=True)
+    os.environ.update(ONE_THREAD)
+    pending = list(reversed(searches))
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool, RESULTS.open("a") as stream:
+        under_way = {pool.submit(run, pending.pop()) for _ in range(min(processes, len(pending)))}
+        while under_way:
+            done = next(as_completed(under_way))
+            under_way.remove(done)
+            stream.write(json.dumps(done.result()) + "\n")
+            stream.flush()
+            if pending and time.monotonic() < until:
+                under_way.add(pool.submit(run, pending.pop()))
+    if pending:
+        print(f"{len(pending)} searches are left for the next call", flush=True)
+
+
+def show(name: str, tools: Sequence[str], seeds: Sequence[int], results: Mapping[Search, dict[str, Any]]) -> None:
+    """Print the figures of a problem over the seeds that every tool has searched."""
+    import numpy as np
+    from scipy.stats import t
+
+    problem = PROBLEMS[name]
+    keyed = {tool: [Search(name, tool, seed, code_of(tool)) for seed in seeds] for tool in tools}
+    complete = [place for place in range(len(seeds)) if all(keyed[tool][place] in results for tool in tools)]
+    print(f"\n{name}: lowest value so far, {len(complete)} seeds")
+    print(f"{'':>10}" + "".join(f"{count:>24}" for count in problem.counts) + "   ms a proposal")
+    if len(complete) < 2:
+        return
+    best = {
+        tool: np.minimum.accumulate([results[keyed[tool][place]]["values"] for place in complete], axis=1)
+        for tool in tools
+    }
+    root = math.sqrt(len(complete))
+    for tool in tools:
+        cells = []
+        for count in problem.counts:
+            lowest = best[tool][:, count - 1]
+            cells.append(f"{lowest.mean():>13.5f} ± {lowest.std(ddof=1) / root:.5f}")
+        # The median, because other processes may have been busy; without the random first points.
+        fitted = [results[keyed[tool][place]]["seconds"][problem.counts[0] :] for place in complete]
+        print(f"{tool:>10}" + "".join(f"{cell:>24}" for cell in cells) + f"{1000 * np.median(fitted):>16.1f}")
+    width = t.ppf(0.975, len(complete) - 1)
+    for tool in tools:
+        if tool == KERAS_TUNER:
+            continue
+        cells = []
+        for count in problem.counts:
+            gain = best[KERAS_TUNER][:, count - 1] - best[tool][:, count - 1]
+            reach = width * gain.std(ddof=1) / root
+            cells.append(f"{gain.mean():+.5f} [{gain.mean() - reach:+.4f}, {gain.mean() + reach:+.4f}]")
+        print(f"{tool:>10}" + "".join(f"{cell:>32}" for cell in cells) + f"   better than {KERAS_TUNER} by")
+
+
+def show_speed(batches: Sequence[int]) -> None:
+    """Print how long a proposal takes after a hundred trials in six dimensions, in a process of one thread."""
+    long = Problem(hartmann, SPEED_TRIALS, ())
+    for batch in batches:
+        _, seconds = search_by_hptune(long, 1, batch)
+        mean = 1000 * sum(seconds[-8:]) / 8
+        print(f"hptune {batch}: {mean:.1f} ms a proposal, mean of the last 8 of {SPEED_TRIALS} trials, 6 dimensions")
+
+
+def record() -> None:
+    """Search the table of trials again, and write it."""
+    names = ["model.blocks", "model.units", "model.batch_norm", "model.dropout", "model.l2", "training.learning_rate"]
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch, "recorded.yaml").write_text(EXPERIMENT)
+        command = [str(Path(sys.executable).with_name("hptune")), "search", "recorded.yaml", "--quiet"]
+        subprocess.run(command, cwd=scratch, check=True)
+        write_recorded(Path(scratch, "runs", "recorded"), names)
+
+
+def write_recorded(run: Path, names: Sequence[str]) -> None:
+    """Write settings and score of the completed trials of a run, by number."""
+    with (run / "leaderboard.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["status"] == "completed"]
+    with RECORDED.open("w", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow([*names, "log_loss"])
+        for row in sorted(rows, key=lambda row: int(row["trial"])):
+            table.writerow([*(row[name] for name in names), row["score"]])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which no search is begun")
+    parser.add_argument("--problem", choices=tuple(PROBLEMS), action="append")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--record", action="store_true", help="make the table of trials again, and end")
+    asked = parser.parse_args()
+    if asked.record:
+        record()
+        return
+    problems = asked.problem or list(PROBLEMS)
+    tools = [*(f"hptune {batch}" for batch in asked.batch), RANDOM, KERAS_TUNER]
+    seeds = range(1, asked.seeds + 1)
+    known = read_results()
+    wanted = [Search(name, tool, seed, code_of(tool)) for tool in tools for name in problems for seed in seeds]
+    measure([search for search in wanted if search not in known], asked.processes, asked.minutes)
+    results = read_results()
+    for name in problems:
+        show(name, tools, seeds, results)
+    print(flush=True)
+    subprocess.run(
+        [sys.executable, __file__, "--speed", *map(str, asked.batch)], check=True, env={**os.environ, **ONE_THREAD}
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--speed"]:
+        show_speed([int(batch) for batch in sys.argv[2:]])
+    else:
+        main()
