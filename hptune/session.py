@@ -217,7 +217,7 @@ class Session:
             tuple(history.proposals.values()),
             history.told(self.budget.max_attempts),
             frozenset(finished),
-            tuple(history.attempts.items()),
+            tuple(history.tries.items()),
         )
         is_stopping = self._interruption.is_requested
         materials, max_attempts = self._materials, self.budget.max_attempts
