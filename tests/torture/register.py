@@ -47,6 +47,8 @@ _TABLE = "test_table.py::test_"
 _REFUSED = f"{_TABLE}a_table_that_cannot_be_used_is_refused_with_its_place"
 _MANY_KILLS = f"{_DEATH}a01_a02_a03_a04_two_hundred_kills_under_every_strategy"
 _STRATEGIES = "contracts/test_strategies.py::test_"
+_REAL_KILLS = "test_strategies_killed.py::test_a01_a02_a03_a04_a05_kills_of_real_training_change_no_byte"
+_REAL_KILL = "test_strategies_killed.py::test_a_search_that_was_killed_ends_with_the_same_bytes"
 
 CASES: dict[str, Case] = {
     "A01": _case(
@@ -54,22 +56,25 @@ CASES: dict[str, Case] = {
         "SIGKILL at random instants, random search",
         f"{_DEATH}a01_random_search_killed_at_random_instants_ends_as_the_undisturbed_one",
         _MANY_KILLS,
+        _REAL_KILL,
+        _REAL_KILLS,
     ),
-    "A02": _case("N", "the same, grid", _MANY_KILLS),
-    "A03": _case("N", "the same, Hyperband", _MANY_KILLS),
-    "A04": _case("N", "the same, Bayesian", _MANY_KILLS),
+    "A02": _case("N", "the same, grid", _MANY_KILLS, _REAL_KILL, _REAL_KILLS),
+    "A03": _case("N", "the same, Hyperband", _MANY_KILLS, _REAL_KILL, _REAL_KILLS),
+    "A04": _case("N", "the same, Bayesian", _MANY_KILLS, _REAL_KILL, _REAL_KILLS),
     "A05": _case(
         "P",
         "one to four kills a run, also in recovery",
         f"{_DEATH}a05_one_to_four_kills_also_in_recovery_change_nothing",
         f"{_STRATEGIES}any_kills_and_any_workers_end_in_the_same_ranking",
+        _REAL_KILLS,
     ),
     "A06": _case(
         "P",
         "every operation on the disk, six kinds",
         f"{_DEATH}a06_every_operation_on_the_disk_fails_once",
         f"{_DEATH}a06_some_operations_fail_under_every_strategy",
-        f"{_DEATH}a06_every_operation_fails_once_under_every_strategy",
+        f"{_DEATH}a06_every_sort_of_operation_fails_once_under_every_strategy",
         f"{_DEATH}a06_a_true_sigkill_leaves_what_a_simulated_one_leaves",
     ),
     "A07": _case(
@@ -119,7 +124,7 @@ CASES: dict[str, Case] = {
         "W",
         "power failure",
         f"{_DEATH}a19_a_power_failure_takes_only_what_was_not_announced",
-        f"{_DEATH}a19_a_power_failure_at_every_operation",
+        f"{_DEATH}a19_a_power_failure_at_every_sort_of_operation",
         reason="by a shim that drops what was not synced; what a disk does that lies about a sync cannot be held",
     ),
     "A20": _case(
