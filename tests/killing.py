@@ -53,10 +53,10 @@ class Killed:
     announced: dict[int, tuple[str, float]] = field(default_factory=dict)
     strikes: int = 0
 
-    def strike(self, victim: Victim, records: int, seconds: float) -> None:
+    def strike(self, victim: Victim, records: int, seconds: float, workers: int) -> None:
         """Begin the search, or go on with it, and kill somebody a little after it has so many records."""
-        child, said = begin(*self.words, "--json", folder=self.folder)
-        is_over = _ending_of(child)
+        child, said = begin(*self.words, "--json", "--workers", str(workers), folder=self.folder)
+        is_over = ending_of(child)
         deadline = time.monotonic() + MOST_SECONDS
         while not is_over() and _count_lines(self.run.journal) < records:
             assert time.monotonic() < deadline
@@ -75,9 +75,9 @@ class Killed:
         self._listen(said)
         self.check_announced()
 
-    def finish(self) -> None:
+    def finish(self, workers: int) -> None:
         """Let the search end."""
-        hptune(*self.words, "--quiet", folder=self.folder)
+        hptune(*self.words, "--quiet", "--workers", str(workers), folder=self.folder)
         self.check_announced()
 
     def _listen(self, said: Path) -> None:
@@ -95,7 +95,7 @@ class Killed:
         assert {number: known.get(number) for number in self.announced} == self.announced
 
 
-def _ending_of(child: Child) -> Callable[[], bool]:
+def ending_of(child: Child) -> Callable[[], bool]:
     """Tell whether a process has ended, without waiting for it."""
     stat = Path(f"/proc/{child.pid}/stat")
 
@@ -130,14 +130,14 @@ def kill_at_random(search: Killed, victims: Sequence[Victim], records: int, chan
         search: That is killed.
         victims: Who, each time.
         records: That the undisturbed search has.
-        chance: Draws the instants.
+        chance: Draws the instants, and with how many workers it goes on.
     """
     least = 1
     for victim in victims:
         # Each later than the one before, so that a search that goes on is struck before it is done.
         least = chance.randint(least, records)
-        search.strike(victim, least, chance.uniform(0, 0.4))
-    search.finish()
+        search.strike(victim, least, chance.uniform(0, 0.4), chance.randint(1, 3))
+    search.finish(chance.randint(1, 3))
 
 
 def count_records(run: RunFolder) -> int:

@@ -58,7 +58,7 @@ def run_undisturbed(folder: Path, table: str, words: Sequence[str | Path]) -> Ru
 
 def make_killed(folder: Path, table: str, words: Sequence[str | Path]) -> Killed:
     folder.mkdir()
-    return Killed(folder, RunFolder(folder / "runs" / table), (*words, "--workers", "2"))
+    return Killed(folder, RunFolder(folder / "runs" / table), words)
 
 
 # Random and population: tests/test_search.py. All four before every record: tests/contracts. More: make torture.

@@ -131,6 +131,8 @@ def _check_header(header: Record) -> None:
     """Make sure that what every report reads is there and is what it should be."""
     for file in header.get("data", ()):
         StoredFile(**file)
+    for section in ("strategy", "data", "objective"):
+        _expect(_expect(header.get("experiment", {}), dict).get(section, {}), dict)
     if "objective" in header:
         metric, direction = header["objective"]["metric"], header["objective"]["direction"]
         if metric not in METRICS or direction not in ("max", "min"):

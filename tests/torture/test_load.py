@@ -11,7 +11,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from command_line import begin as begin_hptune
 from invariants import check_clean, check_message, results_of, snapshot
+from killing import ending_of, workers_of
 from misfortunes import slowly
 from nursery import Nursery, wait_for
 from stand_in import Bench, make_bench
@@ -19,6 +21,7 @@ from test_signals import begin, count
 
 from hptune.errors import StorageError
 from hptune.groundwork import lay_groundwork
+from hptune.machine import memory_of
 from hptune.objective import Objective
 from hptune.reporting.summary import summarize
 from hptune.run.folder import RunFolder
@@ -150,6 +153,49 @@ def test_e05_c09_ten_thousand_trials_in_one_run(bench: Bench, record_property: o
     assert large.run.journal.stat().st_size < 20e6
     assert reopened < 10
     assert len(os.listdir("/proc/self/fd")) == files
+
+
+TINY = """\
+name: tiny
+data: {source: table.csv, target: y}
+objective: {metric: log_loss, direction: min}
+strategy: {name: random, seed: 6}
+budget: {max_trials: TRIALS}
+output: {keep: 10}
+model: {blocks: 1, units: [2, 3, 4], dropout: {min: 0.0, max: 0.5}}
+training: {epochs: 1, batch_size: 32, learning_rate: {min: 1e-4, max: 1e-1, log: true}, early_stopping: null}
+"""
+
+
+@pytest.mark.torture
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc on this system to read the memory from")
+def test_e06_ten_thousand_trials_are_trained_and_no_process_grows(bench: Bench) -> None:
+    trials = int(os.environ.get("HPTUNE_TRIALS", "10000"))
+    (bench.folder / "tiny.yaml").write_text(TINY.replace("TRIALS", str(trials)))
+    run = RunFolder(bench.folder / "runs" / "tiny")
+    child, _ = begin_hptune("search", "tiny.yaml", "--quiet", "--workers", "2", folder=bench.folder)
+    sizes: list[tuple[int, int]] = []
+    most_of_workers = 0
+    is_over = ending_of(child)
+
+    while not is_over():
+        sizes.append((run.journal.stat().st_size if run.journal.exists() else 0, memory_of(child.pid) >> 20))
+        most_of_workers = max([most_of_workers, *(memory_of(worker) >> 20 for worker in workers_of(run))])
+        time.sleep(0.5)
+
+    assert child.wait().code == 0
+    history = run.read()
+    assert len(history.ends) == trials
+    assert {trial.outcome for trial in history.ends.values()} == {Outcome.COMPLETED}
+    assert {trial.engine for trial in history.ends.values()} == {"population"}
+    size = run.journal.stat().st_size
+    early = max(memory for written, memory in sizes if written < size / 10)
+    late = max(memory for _, memory in sizes)
+    pace = history.active / trials * 1e3
+    print(f"parent {early} to {late} MiB, workers up to {most_of_workers} MiB, {pace:.1f} ms a trial")
+    assert late - early < 100
+    # Beyond that a worker is replaced.
+    assert most_of_workers < 4500
 
 
 @pytest.mark.parametrize("slots", [3, 64])
