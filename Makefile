@@ -15,9 +15,10 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
 
 # Every case of tests/torture/register.py, also those that take long; about a quarter of an hour on two cores. Ends with
-# a table: faults tried, results equal, announced trials lost, files damaged outside the run folder.
+# a table: faults tried, results equal, announced trials lost, files damaged outside the run folder. With
+# HPTUNE_TORTURE=whole every operation on the disk fails in every way under every strategy, which takes hours.
 torture: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/torture tests/test_workers.py -m 'torture or not torture' -rs --durations=40
+	$(BIN)/python -m pytest tests/torture tests/test_workers.py tests/test_strategies_killed.py -m 'torture or not torture' -rs --durations=40
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -91,7 +91,7 @@ def combine(proposal: Proposal, parts: Sequence[Trial]) -> Trial:
         n=len(parts),
     )
     if failed is not None:
-        return replace(whole, outcome=failed.outcome, attempt=failed.attempt)
+        return replace(whole, outcome=failed.outcome, attempt=failed.attempt, failures=failed.failures)
     scores = [part.score for part in parts if part.score is not None]
     shared = [name for name in parts[0].metrics if all(name in part.metrics for part in parts)]
     return replace(

@@ -25,13 +25,14 @@ from hptune.facts import describe_brackets, describe_plan
 from hptune.forecast import Costs, Sample, Size, Work, training_seconds
 from hptune.groundwork import Groundwork
 from hptune.interruption import Interruption
+from hptune.machine import memory_of_machine
 from hptune.materials import Materials, place_of
 from hptune.parts import WHOLE
 from hptune.rehearsal import Rehearsal, rehearse
 from hptune.run.folder import RunFolder
 from hptune.space import Value
 from hptune.strategies import Task, create_strategy
-from hptune.training.capacity import least_bytes, memory_of_machine, share_of_memory
+from hptune.training.capacity import least_bytes, share_of_memory
 from hptune.training.dials import is_dial
 from hptune.training.dispatching import Kind
 from hptune.training.job import Job

@@ -82,19 +82,19 @@ def evaluate_table(
 
 
 def _predict(artifact: Path, data: Path, about: Description) -> Iterator[tuple[pl.DataFrame, dict[str, Unseen]]]:
-    from hptune.artifact import load_artifact, predict_with
+    from hptune.opening import OpenedModel
 
-    model = load_artifact(artifact)
+    model = OpenedModel(artifact)
     for block in stream_rows(data, about.columns, about.missing, about.id):
-        answers = predict_with(model, block.frame, about.columns)
+        answers = model.predict(block.frame, about.columns)
         yield _arrange(about, block.frame, answers), _find_unseen(about, block.frame)
 
 
 def _evaluate(artifact: Path, data: Path, about: Description) -> tuple[int, dict[str, float], dict[str, Unseen]]:
-    from hptune.artifact import load_artifact, predict_with
+    from hptune.opening import OpenedModel
     from hptune.verdict import score
 
-    model = load_artifact(artifact)
+    model = OpenedModel(artifact)
     kind = "categorical" if about.labels else "numeric"
     # As the report's figures: where rows count differently, the file has to say how much.
     weight = () if about.weight is None else ((about.weight, "numeric"),)
@@ -103,7 +103,7 @@ def _evaluate(artifact: Path, data: Path, about: Description) -> tuple[int, dict
     for block in stream_rows(data, (*about.columns, (about.target, kind), *weight), about.missing, None):
         _check_target(data, about, block.frame[about.target], block.first_row)
         answered.append(block.frame.select(about.target, *(name for name, _ in weight)))
-        predictions.append(predict_with(model, block.frame, about.columns))
+        predictions.append(model.predict(block.frame, about.columns))
         _add(unseen, _find_unseen(about, block.frame))
     rows = pl.concat(answered)
     return rows.height, score(about, rows, np.concatenate(predictions)), unseen

@@ -26,6 +26,7 @@ from hptune.materials import Materials
 from hptune.parts import Parts
 from hptune.reporting.summary import Summary, history_table, leaderboard_of, parts_table, summarize
 from hptune.run.files import holds_text, remove_folder, write_file, write_text
+from hptune.run.filesystem import warn_of_sharing
 from hptune.run.folder import RunFolder
 from hptune.run.journal import FORMAT, Journal, open_journal
 from hptune.run.log import LOGGER, log_to
@@ -100,6 +101,8 @@ class Session:
                 history = self._folder.read()
             clock = Clock(history.active, self._ground.experiment.budget.max_seconds)
             recorder = self._recorder(journal, history, clock)
+            if (warning := warn_of_sharing(self._folder.path)) is not None:
+                self._notes.append(warning)
             if contents.torn_bytes:
                 self._notes.append(f"cut {contents.torn_bytes} bytes of a record that was never finished")
             self._folder.collect_garbage(history)
@@ -217,7 +220,7 @@ class Session:
             tuple(history.proposals.values()),
             history.told(self.budget.max_attempts),
             frozenset(finished),
-            tuple(history.attempts.items()),
+            tuple(history.tries.items()),
         )
         is_stopping = self._interruption.is_requested
         materials, max_attempts = self._materials, self.budget.max_attempts

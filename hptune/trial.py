@@ -43,7 +43,12 @@ class Outcome(StrEnum):
     @property
     def may_be_tried_again(self) -> bool:
         """True where another attempt could end otherwise; the others are a property of the configuration."""
-        return self in (Outcome.OUT_OF_MEMORY, Outcome.CRASHED, Outcome.INTERRUPTED)
+        return self.is_breakdown or self is Outcome.INTERRUPTED
+
+    @property
+    def is_breakdown(self) -> bool:
+        """True where the process came to grief, which `max_attempts` counts; an interruption is nobody's fault."""
+        return self in (Outcome.OUT_OF_MEMORY, Outcome.CRASHED)
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Trial:
     Attributes:
         proposal: What was tried.
         outcome: How it ended.
-        attempt: From 1.
+        attempt: From 1, since it last paused.
         score: The objective on validation rows at the best epoch; None where training came to nothing. A trial that
             was paused, or stopped by the clock, has the score of what it reached. The mean over its parts where it
             has several.
@@ -107,6 +112,7 @@ class Trial:
         worker: Which worker, from 0.
         std_error: Of the score, as the scatter of the parts tells it; None for a single one.
         n: How many parts the score is the mean of.
+        failures: How many of the attempts since it last paused broke down, with this one.
     """
 
     proposal: Proposal
@@ -124,6 +130,7 @@ class Trial:
     worker: int = 0
     std_error: float | None = None
     n: int = 1
+    failures: int = 0
 
     @property
     def number(self) -> int:
@@ -148,6 +155,41 @@ class Trial:
     def has_failed(self) -> bool:
         """Whether it ended without a result."""
         return self.score is None and self.outcome is not Outcome.INTERRUPTED
+
+    def needs_another_attempt(self, most: int) -> bool:
+        """Tell whether to try it again: interrupted always, broken down while fewer than `most` attempts did."""
+        return self.outcome is Outcome.INTERRUPTED or (self.outcome.is_breakdown and self.failures < most)
+
+
+@dataclass(frozen=True)
+class Tries:
+    """The attempts at a trial or part since it last paused.
+
+    Attributes:
+        begun: How many, also those that an interruption or another trial's crash has ended.
+        failed: How many broke down by themselves.
+    """
+
+    begun: int = 0
+    failed: int = 0
+
+    def once_more(self) -> Tries:
+        """Count an attempt that begins."""
+        return replace(self, begun=self.begun + 1)
+
+    def number(self, trial: Trial) -> Trial:
+        """Return an attempt that has ended with its place among the others.
+
+        >>> trial = Trial(Proposal(0, {}, 1), Outcome.CRASHED)
+        >>> Tries(begun=3, failed=0).number(trial).needs_another_attempt(2)
+        True
+        """
+        return replace(trial, attempt=self.begun, failures=self.failed + trial.outcome.is_breakdown)
+
+    @classmethod
+    def through(cls, trial: Trial) -> Tries:
+        """Return the attempts up to one that has ended."""
+        return cls(trial.attempt, trial.failures)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Protocol
 from hptune.budget import Budget
 from hptune.objective import Objective
 from hptune.parts import Parts
-from hptune.trial import Exhausted, Key, Outcome, Proposal, Trial, Wait
+from hptune.trial import Exhausted, Key, Outcome, Proposal, Trial, Tries, Wait
 
 
 class Strategy(Protocol):
@@ -167,13 +167,13 @@ class Past:
         proposals: In the order of proposing.
         results: What the strategy was told, in that order: every pause, and every end that training came to.
         finished: Trials that need no further attempt and will not go on.
-        attempts: How often each trial or part was begun since it last paused.
+        tries: The attempts at each trial or part since it last paused.
     """
 
     proposals: tuple[Proposal, ...] = ()
     results: tuple[Trial, ...] = ()
     finished: frozenset[int] = frozenset()
-    attempts: tuple[tuple[Key, int], ...] = ()
+    tries: tuple[tuple[Key, Tries], ...] = ()
 
 
 BUDGET_USED = "budget used"
@@ -207,7 +207,7 @@ class Tuner:
         self._observer = observer
         self._objective = objective
         self._budget = budget
-        self._attempts = dict(past.attempts)
+        self._tries = dict(past.tries)
         self._proposed = len(past.proposals)
         self._exhausted: str | None = None
         # Ends and pauses of this round.
@@ -317,15 +317,15 @@ class Tuner:
     def _starting(self, proposal: Proposal, worker: int) -> bool:
         if self._end is not None and proposal.trial > self._end[1]:
             return False
-        attempt = self._attempts.get(proposal.key, 0) + 1
-        self._attempts[proposal.key] = attempt
-        self._recorder.start(proposal, attempt, worker)
+        tries = self._tries[proposal.key] = self._tries.get(proposal.key, Tries()).once_more()
+        self._recorder.start(proposal, tries.begun, worker)
         self._observer.started(proposal, worker)
         return True
 
     def _ended(self, trial: Trial) -> None:
         """Record, tell, show; a part is told and shown with its trial, when no other is missing."""
-        trial = replace(trial, attempt=self._attempts[trial.proposal.key])
+        trial = self._tries[trial.proposal.key].number(trial)
+        self._tries[trial.proposal.key] = Tries.through(trial)
         if not trial.proposal.part:
             self._conclude(trial)
             return
@@ -339,19 +339,19 @@ class Tuner:
     def _record(self, trial: Trial) -> None:
         self._recorded += 1
         if trial.outcome is Outcome.PAUSED:
-            self._attempts.pop(trial.proposal.key, None)
+            self._tries.pop(trial.proposal.key, None)
             self._recorder.pause(trial)
         else:
             self._recorder.end(trial)
 
     def _is_settled(self, trial: Trial) -> bool:
         """Tell whether a trial or part needs no further attempt; offer it again in this session if it crashed."""
-        if trial.outcome is Outcome.INTERRUPTED:
-            return False  # A resumed search tries it again; the strategy still waits for it.
-        if trial.outcome.may_be_tried_again and trial.attempt < self._budget.max_attempts:
+        if not trial.needs_another_attempt(self._budget.max_attempts):
+            return True
+        # Where it was interrupted, a resumed search tries it again; the strategy still waits for it.
+        if trial.outcome is not Outcome.INTERRUPTED:
             self._queue.append(trial.proposal)
-            return False
-        return True
+        return False
 
     def _conclude(self, trial: Trial) -> None:
         """Record, tell, show a whole trial."""

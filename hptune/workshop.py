@@ -11,11 +11,11 @@ from hptune.interruption import Interruption
 from hptune.materials import Materials
 from hptune.run.log import LOGGER
 from hptune.run.recorder import RunRecorder
-from hptune.run.records import History, needs_another_attempt
+from hptune.run.records import History
 from hptune.training.capacity import share_of_memory
 from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
 from hptune.training.workers import Mailbox, WarmProcesses
-from hptune.trial import Outcome, Proposal
+from hptune.trial import Outcome, Proposal, Tries
 from hptune.tuner import Silence, Watcher
 
 # Proposals that are sorted by structure at a time.
@@ -88,14 +88,14 @@ class Workshop:
         """
         most = self.materials.ground.experiment.budget.max_attempts
         queue = self.missing(proposals, history)
-        attempts = {proposal.key: history.attempts.get(proposal.key, 0) for proposal in queue}
+        tries = {proposal.key: history.tries.get(proposal.key, Tries()) for proposal in queue}
         if not queue:
             return
         LOGGER.info("training %d more, such as %s of trial %d", len(queue), queue[0].part, queue[0].trial)
 
         def starting(proposal: Proposal, worker: int) -> bool:
-            attempts[proposal.key] += 1
-            self.recorder.start(proposal, attempts[proposal.key], worker)
+            tries[proposal.key] = tries[proposal.key].once_more()
+            self.recorder.start(proposal, tries[proposal.key].begun, worker)
             return True
 
         with self.open([proposal.part for proposal in queue], Silence()) as trainer:
@@ -104,8 +104,9 @@ class Workshop:
                 for trial in trainer.train(given, starting):
                     # Where a rung ended, nobody will go on.
                     outcome = Outcome.COMPLETED if trial.outcome is Outcome.PAUSED else trial.outcome
-                    ended = replace(trial, attempt=attempts[trial.proposal.key], outcome=outcome)
+                    ended = tries[trial.proposal.key].number(replace(trial, outcome=outcome))
+                    tries[trial.proposal.key] = Tries.through(ended)
                     self.recorder.end(ended)
-                    if needs_another_attempt(ended, most):
+                    if ended.needs_another_attempt(most):
                         queue.append(ended.proposal)
                 self.interruption.check()

@@ -21,8 +21,12 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 # Copyleft that would reach a program that imports the package; the weaker kinds are fine.
 REACHING = re.compile(r"\b(AGPL|GPL|GNU (Affero )?General Public)", re.IGNORECASE)
 WEAK = re.compile(r"LGPL|Lesser|MPL|exception", re.IGNORECASE)
-# Their packages state no licence; a person has looked: namex is by the authors of keras, which needs it.
-LOOKED_UP = {"namex"}
+# What the text of a licence says of itself, for packages whose metadata is silent and which carry the text alone.
+TEXTS = {
+    "Apache-2.0": re.compile(r"Apache License,?\s+Version 2\.0"),
+    "MIT": re.compile(r"Permission is hereby granted, free of charge"),
+    "BSD": re.compile(r"Redistribution and use in source and binary forms"),
+}
 NETWORK_S = 300
 
 
@@ -44,7 +48,7 @@ def canonical(name: str) -> str:
 
 
 def licence_of(package: metadata.Distribution) -> str:
-    """Find what a package says of its licence; the expression, else classifiers, else the first line of the text."""
+    """Find what a package says of its licence; the expression, else classifiers, else the text that it carries."""
     about = package.metadata
     if expression := about.get("License-Expression"):
         return expression
@@ -52,7 +56,15 @@ def licence_of(package: metadata.Distribution) -> str:
         line.rpartition(" :: ")[2] for line in about.get_all("Classifier") or () if line.startswith("License")
     ]
     text = (about.get("License") or "").strip().splitlines()
-    return ", ".join(classified) or (text[0] if text else "")
+    return ", ".join(classified) or (text[0] if text else "") or ", ".join(recognized(package))
+
+
+def recognized(package: metadata.Distribution) -> list[str]:
+    """Name the licences whose texts a package carries in the files that its metadata calls so."""
+    names = package.metadata.get_all("License-File") or ()
+    files = [file for file in package.files or () if str(file).endswith(tuple(names))] if names else []
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    return [f"{name} (by its text)" for name, pattern in TEXTS.items() if any(map(pattern.search, texts))]
 
 
 def check_locks() -> list[str]:
@@ -85,8 +97,7 @@ def check_licences() -> list[str]:
     faults = []
     for licence, names in sorted(by_licence.items(), key=lambda item: -len(item[1])):
         print(f"{licence}: {', '.join(sorted(names))}")
-        unstated = licence == "none stated" and set(names) - LOOKED_UP
-        if unstated or (REACHING.search(licence) and not WEAK.search(licence)):
+        if licence == "none stated" or (REACHING.search(licence) and not WEAK.search(licence)):
             faults.append(f"licence {licence}: {', '.join(names)}")
     return faults
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from nursery import shared_nursery
+from nursery import Child, shared_nursery
 
 from hptune.run.journal import read_journal
 
@@ -31,6 +31,12 @@ def hptune(*words: str | Path, folder: Path, code: int = 0) -> subprocess.Comple
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     return done
+
+
+def begin(*words: str | Path, folder: Path) -> tuple[Child, Path]:
+    """Begin the command line in a folder, to be killed; return its process and the file of its standard output."""
+    child, (said, _) = shared_nursery().begin_hptune([str(word) for word in words], folder, dict(os.environ))
+    return child, said
 
 
 def run_python(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -102,10 +102,18 @@ class Nursery:
         self, words: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_s: float
     ) -> subprocess.CompletedProcess[str]:
         """Run a command line as it is, stand-ins for nothing, and keep its two outputs apart."""
-        said = [Path(tempfile.mkdtemp(dir=self._folder)) / name for name in ("out", "error")]
-        child = self.start(run_command_line, tuple(words), str(folder), [str(path) for path in said], dict(environment))
+        child, said = self.begin_hptune(words, folder, environment)
         code = child.wait(timeout_s).code
         return subprocess.CompletedProcess(["hptune", *words], code, *(path.read_text() for path in said))
+
+    def begin_hptune(
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> tuple[Child, tuple[Path, Path]]:
+        """Begin a command line as it is; return the process and the files of its two outputs."""
+        scratch = Path(tempfile.mkdtemp(dir=self._folder))
+        said = scratch / "out", scratch / "error"
+        child = self.start(run_command_line, tuple(words), str(folder), [str(path) for path in said], dict(environment))
+        return child, said
 
     def call(self, function: Callable[..., object], *arguments: Any) -> Ending:
         """Run a function in a fork and wait for its end."""

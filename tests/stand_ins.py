@@ -93,6 +93,16 @@ def misbehave(number: int, on_epoch: OnEpoch) -> Fitted:
     return square(number, on_epoch)
 
 
+def shout(number: int, on_epoch: OnEpoch) -> Fitted:
+    """Print a hundred megabytes and die, or fail with a message of ten."""
+    if number == 1:
+        return Fitted(Outcome.INFEASIBLE, "stand-in", message="x" * (10 << 20))
+    for _ in range(100):
+        os.write(1, b"x" * (1 << 20))
+    os.write(1, b" and that was all")
+    os._exit(3)
+
+
 def stumble(number: int, on_epoch: OnEpoch) -> Fitted:
     raise KeyError("a fault of ours")
 

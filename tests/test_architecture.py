@@ -21,6 +21,7 @@ WITH_TENSORFLOW = (
     "strategies",
     "training",
     "artifact",
+    "opening",
     "verdict",
     "contest",
     "data.graph",
@@ -31,7 +32,7 @@ WITH_TENSORFLOW = (
 )
 LONGEST_FILE = 400
 FLOORS = (
-    ("errors", "objective", "space", "quiet", "schedule", "clock"),
+    ("errors", "objective", "space", "quiet", "schedule", "clock", "machine"),
     ("trial",),
     ("parts", "budget"),
     ("spec",),
@@ -55,7 +56,7 @@ FLOORS = (
     ("reporting",),
     ("foreign", "exports"),
     ("groundwork", "artifact"),
-    ("materials", "facts", "verdict", "revisit", "starter", "adoption", "sequel", "corners", "forecast"),
+    ("opening", "materials", "facts", "verdict", "revisit", "starter", "adoption", "sequel", "corners", "forecast"),
     ("assembly", "card", "prediction", "contest", "deployment", "confirmation", "workshop"),
     ("winner", "diagnosis"),
     ("combination", "session"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hptune.errors import RunDamagedError
 from hptune.run.records import decode_proposal, decode_trial, encode_proposal, encode_trial, replay
-from hptune.trial import Outcome, Proposal, StoredFile, Trial
+from hptune.trial import Outcome, Proposal, StoredFile, Trial, Tries
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
@@ -47,6 +47,7 @@ trials = st.builds(
     message=st.text(),
     seconds=st.integers(0, 10**6).map(lambda milliseconds: milliseconds / 1000),
     worker=st.integers(0, 64),
+    failures=st.integers(0, 9),
 )
 
 
@@ -84,18 +85,37 @@ def test_the_last_end_of_a_trial_counts() -> None:
 
     history = replay(
         records_of(
-            Trial(proposal, Outcome.CRASHED, attempt=1), Trial(proposal, Outcome.COMPLETED, attempt=2, score=0.5)
+            Trial(proposal, Outcome.CRASHED, attempt=1, failures=1),
+            Trial(proposal, Outcome.COMPLETED, attempt=2, score=0.5, failures=1),
         )
     )
 
     assert history.ends[0].score == 0.5
-    assert history.attempts == {(0, ""): 2}
+    assert history.tries == {(0, ""): Tries(begun=2, failed=1)}
+
+
+def test_an_attempt_that_a_killed_session_left_counts_as_begun_and_not_as_failed() -> None:
+    crashed = Trial(Proposal(0, {}, 1), Outcome.CRASHED, attempt=1, failures=1)
+    begun = [*records_of(crashed), record("start", trial=0, attempt=2), record("start", trial=0, attempt=3)]
+
+    assert replay(begun).tries == {(0, ""): Tries(begun=3, failed=1)}
+
+
+def test_journals_that_did_not_tell_failures_counted_every_attempt() -> None:
+    made = records_of(Trial(Proposal(0, {}, 1), Outcome.CRASHED, attempt=2))
+    del made[-1]["failures"]
+
+    history = replay(made)
+
+    assert history.ends[0].failures == 2
+    assert list(history.finished(max_attempts=2)) == [0]
 
 
 def test_interrupted_trials_and_crashes_with_attempts_left_are_not_finished() -> None:
     outcomes = (Outcome.INTERRUPTED, Outcome.CRASHED, Outcome.COMPLETED, Outcome.DIVERGED)
 
-    history = replay(records_of(*(Trial(Proposal(n, {}, 1), outcome) for n, outcome in enumerate(outcomes))))
+    ended = (Trial(Proposal(n, {}, 1), outcome, failures=int(n == 1)) for n, outcome in enumerate(outcomes))
+    history = replay(records_of(*ended))
 
     assert list(history.finished(max_attempts=2)) == [2, 3]
     assert list(history.finished(max_attempts=1)) == [1, 2, 3]

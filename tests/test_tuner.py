@@ -9,7 +9,7 @@ import pytest
 
 from hptune.budget import Budget
 from hptune.objective import Objective
-from hptune.trial import Exhausted, Outcome, Proposal, Trial, Wait
+from hptune.trial import Exhausted, Outcome, Proposal, Trial, Tries, Wait
 from hptune.tuner import BUDGET_USED, INTERRUPTED, TIME_USED, Past, Slots, Tuner
 
 SQUARE = Objective("mse", "max")
@@ -175,6 +175,17 @@ def test_a_crash_is_tried_again_until_the_attempts_are_used() -> None:
         (1, 2, crashed),
     }
     assert sorted(strategy.told) == [0, 1]
+
+
+def test_attempts_that_an_interruption_has_ended_leave_a_crash_its_second_chance() -> None:
+    past = Past((proposal(0),), tries=(((0, ""), Tries(begun=7)),))
+
+    _, recorder, _ = run(ListStrategy(), Budget(max_trials=1), past, failures={0: [Outcome.CRASHED]})
+
+    assert [(trial.attempt, trial.failures, trial.outcome) for trial in recorder.ended] == [
+        (8, 1, Outcome.CRASHED),
+        (9, 1, Outcome.COMPLETED),
+    ]
 
 
 def test_what_lies_in_the_configuration_is_not_tried_again() -> None:

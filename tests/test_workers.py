@@ -21,6 +21,7 @@ from stand_ins import (
     serve,
     serve_two_at_most,
     serve_where_three_are_killed,
+    shout,
     square,
     stumble,
     wait_long,
@@ -28,6 +29,7 @@ from stand_ins import (
 
 from hptune.errors import DataError, InternalError
 from hptune.interruption import Interruption
+from hptune.machine import memory_of
 from hptune.training.dispatching import Kind, Orders, WorkerTrainer, Workplace
 from hptune.training.workers import WarmProcesses
 from hptune.trial import Outcome, Proposal, Trial
@@ -95,6 +97,21 @@ def test_a_worker_that_dies_takes_nothing_with_it(processes: WarmProcesses, tmp_
     assert [trial.outcome.value for trial in trials] == ["crashed", "crashed", "completed", "completed"]
     assert trials[0].message == "the worker ended: killed by SIGSEGV; it last printed: about to fall"
     assert trials[1].message == "the worker ended: exit code 0 without a result"
+
+
+def test_what_a_worker_prints_is_told_in_part_and_fills_no_memory(processes: WarmProcesses, tmp_path: Path) -> None:
+    before = memory_mib()
+
+    trials = train(processes, shout, 2, tmp_path)
+
+    assert [trial.outcome.value for trial in trials] == ["crashed", "infeasible"]
+    # The last of a hundred megabytes, and the first of ten.
+    assert trials[0].message.startswith("the worker ended: exit code 3 without a result; it last printed: xxx")
+    assert trials[0].message.endswith("xxx and that was all")
+    assert len(trials[0].message) < 3000
+    assert len(trials[1].message) == 10 << 20
+    assert memory_mib() - before < 60
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_ours_is_no_failed_trial(processes: WarmProcesses, tmp_path: Path) -> None:
@@ -285,13 +302,13 @@ def is_alive(process: int) -> bool:
     return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
-def test_the_parent_does_not_grow_over_two_hundred_trials(processes: WarmProcesses, tmp_path: Path) -> None:
+def memory_mib() -> float:
     if not Path("/proc/self/statm").exists():
         pytest.skip("no /proc on this system to read the memory from")
+    return memory_of(os.getpid()) / 2**20
 
-    def memory_mib() -> float:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+def test_the_parent_does_not_grow_over_two_hundred_trials(processes: WarmProcesses, tmp_path: Path) -> None:
     train(processes, square, 20, tmp_path)
     before, files = memory_mib(), len(list(Path("/proc/self/fd").iterdir()))
 

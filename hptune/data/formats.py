@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from hptune.errors import DataError
+from hptune.machine import memory_of_machine
 
 FIRST_DATA_ROW = 2
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -32,6 +33,10 @@ _LONGEST_HEADER = 4 << 20
 # More does not fit into the memory of most machines; a few kilobytes may claim to hold it.
 _LARGEST_NPZ = 8 << 30
 _UTF8_MARK = b"\xef\xbb\xbf"
+# Measured: a table is in memory as bytes, and once more while its encoding is checked; each cell takes a view into the
+# text and a number.
+_COPIES = 2
+_CELL_BYTES = 24
 
 
 def read_frame(path: Path, content: bytes, separator: str | None = None) -> pl.DataFrame:
@@ -81,6 +86,7 @@ def read_text(path: Path, content: bytes, separator: str, skipped: int = 0) -> p
     content = content.removeprefix(_UTF8_MARK).rstrip(b"\r\n") + b"\n"
     _refuse_other_encodings(path, content, skipped)
     names = _read_header(path, content, separator)
+    refuse_too_large(path, len(content), content.count(b"\n") * len(names))
     if content.count(b'"') % 2:
         raise DataError(f"{path}: row {_last_row(content, separator) + skipped}: a quote is opened and never closed")
     try:
@@ -218,8 +224,29 @@ def open_bytes(path: Path) -> BinaryIO:
         raise DataError(f"{path}: {error.strerror}") from None
 
 
+def refuse_too_large(path: Path, size: int, cells: int = 0) -> None:
+    """Refuse a table that would not fit into memory, before it takes the machine down.
+
+    Args:
+        path: For the message.
+        size: Bytes of the file.
+        cells: That it has, as far as is known yet.
+
+    Raises:
+        DataError: Says what it would take.
+    """
+    needed, there = _COPIES * size + _CELL_BYTES * cells, memory_of_machine()
+    if needed > there:
+        raise DataError(
+            f"{path}: expected a table that fits into memory, got one that takes about {needed / 2**30:.1f} GiB of the "
+            f"{there / 2**30:.1f} GiB here; take a sample of its rows"
+        )
+
+
 def _read_parquet(path: Path, content: bytes) -> pl.DataFrame:
     try:
+        lazy = pl.scan_parquet(io.BytesIO(content))
+        refuse_too_large(path, len(content), lazy.select(pl.len()).collect().item() * len(lazy.collect_schema()))
         return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: expected a Parquet file: {str(error).splitlines()[0]}") from None

@@ -6,6 +6,7 @@ All faults that can be found together are reported together.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from hptune.data.bundled import bundled_files, is_bundled, read_bundled
-from hptune.data.formats import check_column_names, open_bytes, quote, read_frame
+from hptune.data.formats import check_column_names, open_bytes, quote, read_frame, refuse_too_large
 from hptune.data.kinds import Column, Kind, Understood, understand
 from hptune.data.roles import Roles, read_roles
 from hptune.data.target import Target, understand_target
@@ -206,6 +207,7 @@ def _in_order_of(first: pl.DataFrame, frame: pl.DataFrame, path: Path) -> pl.Dat
 def _read_bytes(path: Path) -> bytes:
     with open_bytes(path) as stream:
         try:
+            refuse_too_large(path, os.fstat(stream.fileno()).st_size)
             return stream.read()
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}") from None

@@ -73,7 +73,9 @@ def coordinates(dimension: Dimension, trials: Sequence[Trial]) -> list[float | N
         elif isinstance(dimension, Choice):
             found.append(places.get(identity(value)))
         else:
-            found.append(shorten(value))
+            # A journal of somebody else may say anything.
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            found.append(shorten(value) if is_number else None)
     return found
 
 

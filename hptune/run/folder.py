@@ -42,6 +42,8 @@ INSIGHT = "insight.json"
 PAGE = "report.html"
 # Room for the longest name below a run folder within the 4,096 bytes that Linux allows (1,024 on macOS).
 LONGEST_PATH = 900
+# What every file system in use allows for a single name.
+_LONGEST_NAME = 255
 
 
 def check_run_name(name: str) -> str:
@@ -67,9 +69,14 @@ class RunFolder:
     path: Path
 
     def __post_init__(self) -> None:
-        if len(os.fsencode(self.path.absolute())) > LONGEST_PATH:
+        whole = self.path.absolute()
+        if len(os.fsencode(whole)) > LONGEST_PATH:
             raise UsageError(
                 f"{self.path}: expected a path of at most {LONGEST_PATH} bytes; choose another --runs folder"
+            )
+        if any(len(os.fsencode(name)) > _LONGEST_NAME for name in whole.parts):
+            raise UsageError(
+                f"{self.path}: expected names of folders of at most {_LONGEST_NAME} bytes; choose another --runs folder"
             )
 
     @property

@@ -28,6 +28,8 @@ _READABLE = (1, FORMAT)
 _FIRST_PREVIOUS = "0" * 32
 # A record holds one configuration; a longer line is not ours.
 _LONGEST_LINE = 16 << 20
+# More than a hundred thousand trials, ten times what is promised to be handled well; it is read into memory whole.
+_LARGEST_BYTES = 256 << 20
 _CRC_FIELD = ',"crc":"'
 _FIRST_RECORD = f'{{"seq":0,"prev":"{_FIRST_PREVIOUS}",'.encode()
 _CURE = "copy what is whole with hptune repair, or begin another run with --fresh"
@@ -80,6 +82,7 @@ def read_journal(path: Path) -> JournalContents:
 
 def _parse(path: Path, stream: BinaryIO) -> JournalContents:
     """Read line by line, so that memory does not grow with a line that is not ours."""
+    _refuse_too_large(path, stream)
     records: list[Record] = []
     previous = _FIRST_PREVIOUS
     start = 0
@@ -90,6 +93,14 @@ def _parse(path: Path, stream: BinaryIO) -> JournalContents:
     if not _may_be_torn(line, is_first=not records):
         raise _damage(path, line, len(records), start)
     return JournalContents(tuple(records), start, len(line), previous)
+
+
+def _refuse_too_large(path: Path, stream: BinaryIO) -> None:
+    size = os.fstat(stream.fileno()).st_size
+    if size > _LARGEST_BYTES:
+        raise RunDamagedError(
+            f"{path}: expected at most {_LARGEST_BYTES} bytes, got {size}; no search writes a journal of that size"
+        )
 
 
 def salvage(path: Path) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[str, ...]]:
@@ -110,6 +121,7 @@ def salvage(path: Path) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[s
     with storage_errors(path):
         descriptor = open_plainly(path, os.O_RDONLY)
     with storage_errors(path), os.fdopen(descriptor, "rb") as stream:
+        _refuse_too_large(path, stream)
         for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b"")):
             body = line.removesuffix(b"\n")
             with suppress(ValueError):
@@ -221,10 +233,16 @@ class Journal:
         """Add a record and return once it is on the disk.
 
         Raises:
-            StorageError: If the disk refuses, the file was moved away, or somebody else has written to it; the run must
-                stop, and nothing is retried, because after a failed fsync nobody knows what the disk holds.
+            StorageError: If the disk refuses, the file was moved away or would be too large to be read again, or
+                somebody else has written to it; the run must stop, and nothing is retried, because after a failed fsync
+                nobody knows what the disk holds.
         """
         line = _encode(self._sequence, self._previous, {"utc": utc_now(), "type": kind, **fields})
+        if self._end + len(line) >= _LARGEST_BYTES:
+            raise StorageError(
+                f"{self._path}: a run holds at most {_LARGEST_BYTES} bytes of records, and these are used; nothing is "
+                "lost, begin another run with --run NAME"
+            )
         with storage_errors(self._path):
             status = os.stat(self._path)
             if status.st_ino != self._inode:

@@ -17,7 +17,7 @@ from hptune.errors import RunDamagedError
 from hptune.objective import METRICS
 from hptune.parts import PATTERN, WHOLE, is_beside
 from hptune.run.journal import Record
-from hptune.trial import Key, Outcome, Proposal, StoredFile, Trial
+from hptune.trial import Key, Outcome, Proposal, StoredFile, Trial, Tries
 
 # Files that a record may name, relative to the run; they are read, and deleted where they need not be kept.
 _FILE_NAME = re.compile(rf"(trials/\d{{4,}}(-{PATTERN})?(-from-\d{{4,}})?|best|ensemble)/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -51,6 +51,7 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
         "trial": trial.number,
         "part": trial.proposal.part,
         "attempt": trial.attempt,
+        "failures": trial.failures,
         "until": trial.proposal.until,
         "outcome": trial.outcome.value,
         "score": trial.score,
@@ -71,10 +72,13 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
 def decode_trial(record: Record, proposal: Proposal) -> Trial:
     """Read an `end` or `pause` record."""
     std_error = record.get("std_error")
+    outcome, attempt = Outcome(record["outcome"]), _expect(record["attempt"], int)
     return Trial(
         proposal=replace(proposal.as_part(_part(record)), until=_expect(record.get("until"), int, type(None))),
-        outcome=Outcome(record["outcome"]),
-        attempt=_expect(record["attempt"], int),
+        outcome=outcome,
+        attempt=attempt,
+        # Older journals counted every attempt that was begun.
+        failures=_expect(record.get("failures", attempt if outcome.is_breakdown else 0), int),
         score=None if record["score"] is None else _finite(record["score"]),
         metrics={name: _finite(value) for name, value in record["metrics"].items()},
         best_epoch=_expect(record["best_epoch"], int, type(None)),
@@ -127,6 +131,8 @@ def _check_header(header: Record) -> None:
     """Make sure that what every report reads is there and is what it should be."""
     for file in header.get("data", ()):
         StoredFile(**file)
+    for section in ("strategy", "data", "objective"):
+        _expect(_expect(header.get("experiment", {}), dict).get(section, {}), dict)
     if "objective" in header:
         metric, direction = header["objective"]["metric"], header["objective"]["direction"]
         if metric not in METRICS or direction not in ("max", "min"):
@@ -142,7 +148,7 @@ class History:
     Attributes:
         header: The first record; empty where there is none yet.
         proposals: By trial number, in the order of proposing.
-        attempts: How often each trial or part was begun since it last paused.
+        tries: The attempts at each trial or part since it last paused.
         results: Every pause, and every end of an attempt, in the order of ending; of whole trials.
         ends: The last state of each whole trial that has paused or ended, in the order of reaching it.
         parts: The last state of each part that has paused or ended.
@@ -154,7 +160,7 @@ class History:
 
     header: Record = field(default_factory=dict)
     proposals: Mapping[int, Proposal] = field(default_factory=dict)
-    attempts: Mapping[Key, int] = field(default_factory=dict)
+    tries: Mapping[Key, Tries] = field(default_factory=dict)
     results: tuple[Trial, ...] = ()
     ends: Mapping[int, Trial] = field(default_factory=dict)
     parts: Mapping[Key, Trial] = field(default_factory=dict)
@@ -165,11 +171,11 @@ class History:
 
     def told(self, max_attempts: int) -> tuple[Trial, ...]:
         """Return what the strategy learned, in that order."""
-        return tuple(trial for trial in self.results if not needs_another_attempt(trial, max_attempts))
+        return tuple(trial for trial in self.results if not trial.needs_another_attempt(max_attempts))
 
     def settled(self, max_attempts: int) -> tuple[Trial, ...]:
         """Return the parts that need no further attempt."""
-        return tuple(part for part in self.parts.values() if not needs_another_attempt(part, max_attempts))
+        return tuple(part for part in self.parts.values() if not part.needs_another_attempt(max_attempts))
 
     @property
     def files(self) -> dict[str, StoredFile]:
@@ -193,15 +199,8 @@ class History:
         return {
             number: trial
             for number, trial in self.ends.items()
-            if trial.outcome is not Outcome.PAUSED and not needs_another_attempt(trial, max_attempts)
+            if trial.outcome is not Outcome.PAUSED and not trial.needs_another_attempt(max_attempts)
         }
-
-
-def needs_another_attempt(trial: Trial, max_attempts: int) -> bool:
-    """Tell whether a trial is to be tried again: interrupted always, crashes while attempts are left."""
-    if trial.outcome is Outcome.INTERRUPTED:
-        return True
-    return trial.outcome.may_be_tried_again and trial.attempt < max_attempts
 
 
 def replay(records: Iterable[Record], source: Path | None = None) -> History:
@@ -232,7 +231,7 @@ class _Replay:
 
     header: Record = field(default_factory=dict)
     proposals: dict[int, Proposal] = field(default_factory=dict)
-    attempts: dict[Key, int] = field(default_factory=dict)
+    tries: dict[Key, Tries] = field(default_factory=dict)
     results: list[Trial] = field(default_factory=list)
     states: dict[Key, Trial] = field(default_factory=dict)
     pauses: dict[Key, Trial] = field(default_factory=dict)
@@ -253,7 +252,8 @@ class _Replay:
                 self.proposals[proposal.trial] = proposal
             case "start":
                 number, part = self.proposals[record["trial"]].trial, _part(record)
-                self.attempts[number, part] = _expect(record["attempt"], int)
+                failed = self.tries.get((number, part), Tries()).failed
+                self.tries[number, part] = Tries(_expect(record["attempt"], int), failed)
                 if not is_beside(part):
                     self.under_way.add(number)
                     self.stop = None
@@ -274,14 +274,16 @@ class _Replay:
             self.under_way.discard(trial.number)
         take_state(self.states, self.pauses, trial)
         if trial.outcome is Outcome.PAUSED:
-            self.attempts.pop(trial.proposal.key, None)
+            self.tries.pop(trial.proposal.key, None)
+        else:
+            self.tries[trial.proposal.key] = Tries.through(trial)
 
     def history(self) -> History:
         """Return what the records say so far."""
         return History(
             self.header,
             self.proposals,
-            self.attempts,
+            self.tries,
             tuple(self.results),
             {number: trial for (number, part), trial in self.states.items() if not part},
             {key: trial for key, trial in self.states.items() if key[1]},

@@ -6,10 +6,11 @@ A trial's result does not depend on it, so it is chosen for speed alone.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from hptune.machine import memory_of_machine
 
 # Measured: from 8 slots on a network of 128 by 128 gains nothing from more, one of 32 by 32 gains up to 32.
 MOST_SLOTS = 32
@@ -82,11 +83,6 @@ def choose_capacity(settings: Mapping[str, Any], extent: Extent, memory_bytes: i
 def share_of_memory(workers: int) -> int:
     """Return the bytes that a worker may use for its slots: half of the machine, divided among the workers."""
     return memory_of_machine() // (2 * workers)
-
-
-def memory_of_machine() -> int:
-    """Return the bytes of memory that the machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def least_bytes(settings: Mapping[str, Any], extent: Extent) -> int:

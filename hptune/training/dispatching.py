@@ -18,7 +18,7 @@ from typing import Any
 from hptune.errors import InternalError
 from hptune.run.log import LOGGER
 from hptune.training.job import Fitted
-from hptune.training.workers import LOOK_S, Mailbox, WarmProcesses, Worker
+from hptune.training.workers import LOOK_S, Mailbox, WarmProcesses, Worker, describe_memory
 from hptune.trial import Key, Outcome, Proposal, Trial
 from hptune.tuner import Slots, Watcher
 
@@ -323,14 +323,17 @@ class WorkerTrainer:
                 key, fitted, memory_bytes = content
                 # Keras keeps something of every model that it has built.
                 place.is_worn_out = memory_bytes > _MOST_MEMORY_BYTES or fitted.engine == "keras"
+                if fitted.outcome is Outcome.OUT_OF_MEMORY:
+                    fitted = replace(fitted, message=f"{fitted.message}; {describe_memory(memory_bytes)}")
                 yield place.attempts.pop(key).ended(fitted)
             case "crowded":
                 self._queue.halve(place.structure, len(content))
                 for key in content:
                     self._queue.add(place.attempts.pop(key).proposal)
-            case "died":
+            case "died" | "starved":
                 LOGGER.warning("worker %d: %s", place.number, content)
-                yield from self._give_up(connection, Outcome.CRASHED, content)
+                outcome = Outcome.OUT_OF_MEMORY if kind == "starved" else Outcome.CRASHED
+                yield from self._give_up(connection, outcome, content)
             case "refused":
                 raise content
             case _:
@@ -355,6 +358,7 @@ class WorkerTrainer:
         limit = self._orders.trial_timeout
         is_time_used = self._orders.is_time_used()
         for connection, place in list(self._places.items()):
+            place.worker.note_memory()
             asked: dict[Key, str] = {}
             for key, attempt in place.attempts.items():
                 reason = "budget.max_time is used" if is_time_used else ""

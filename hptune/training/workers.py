@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from hptune.errors import HptuneError, InternalError
 from hptune.interruption import Interruption
+from hptune.machine import count_out_of_memory_kills, memory_of
 from hptune.quiet import quiet_errors
 from hptune.trial import Key
 
@@ -129,6 +130,11 @@ class WarmProcesses:
             worker.end()
 
 
+def describe_memory(size: int) -> str:
+    """Say how much memory a worker had."""
+    return f"the worker had up to {size / 2**30:.1f} GiB" if size else "nobody knows how much it had"
+
+
 @contextmanager
 def _main_script_aside() -> Iterator[None]:
     """Hide the main script: multiprocessing would run it again in each worker, where a user's script searches again."""
@@ -146,18 +152,26 @@ class Worker:
     def __init__(self, process: Any, connection: Connection, output: Path) -> None:
         self.process = process
         self.connection = connection
+        self.most_bytes = 0
         self._output = output
         self._was_killed = False
+        self._kills_before = count_out_of_memory_kills()
 
     def receive(self) -> tuple[str, Any]:
-        """Return the next message; `died` with the reason when there will be none."""
+        """Return the next message; where there will be none, `died` or `starved` (of memory) with the reason."""
         try:
             message: tuple[str, Any] = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
             self._was_killed = self.process.exitcode == -signal.SIGKILL
-            return "died", self._describe_death()
+            # The system kills whoever has the most, and says only that it did.
+            is_starved = self._was_killed and count_out_of_memory_kills() > self._kills_before
+            return "starved" if is_starved else "died", self._describe_death(is_starved)
         return message
+
+    def note_memory(self) -> None:
+        """Look at how much memory it has, so that the most is known when it is gone."""
+        self.most_bytes = max(self.most_bytes, memory_of(self.process.pid))
 
     def send(self, kind: str, content: Any) -> None:
         """Say something; where nobody is left to hear it, `receive` will tell."""
@@ -180,9 +194,11 @@ class Worker:
         """Whether it ended by SIGKILL, before anybody here asked it to end."""
         return self._was_killed
 
-    def _describe_death(self) -> str:
+    def _describe_death(self, is_starved: bool) -> str:
         code = self.process.exitcode
         cause = f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code} without a result"
+        if is_starved:
+            cause = f"the system ran out of memory and killed it; {describe_memory(self.most_bytes)}"
         return f"the worker ended: {cause}{self._last_words()}"
 
     def _last_words(self) -> str:

@@ -137,7 +137,7 @@ class Search:
             tuple(history.proposals.values()),
             history.told(attempts),
             frozenset(history.finished(attempts)),
-            tuple(history.attempts.items()),
+            tuple(history.tries.items()),
         )
         strategy = create_strategy(self.name, self.task)
         parts = Parts(self.parts, history.settled(attempts))

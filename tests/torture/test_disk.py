@@ -5,21 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from faults import Fault, FaultyDisk, Kind
 from invariants import check_announced, check_clean, check_message, results_of, snapshot, unchanged
-from misfortunes import limit_descriptors, limit_file_size, slowly, try_every_weights_file, without_privileges
+from misfortunes import (
+    limit_descriptors,
+    limit_file_size,
+    mounted_as,
+    slowly,
+    try_every_weights_file,
+    without_privileges,
+)
 from nursery import Nursery, wait_for
-from stand_in import Bench
+from stand_in import Bench, write_experiment
 from test_signals import begin, count
 
 from hptune.errors import StorageError
 from hptune.reporting.summary import summarize
+from hptune.run.filesystem import file_system_of
 from hptune.run.folder import RunFolder
 from hptune.run.journal import read_journal
 from hptune.run.log import LOGGER, log_to
@@ -46,6 +56,116 @@ def test_c01_a_full_disk_says_how_much_is_free(bench: Bench) -> None:
 
     assert str(caught.value).startswith(f"{bench.run.journal}: no space left on device (")
     assert " bytes are free); nothing announced is lost" in str(caught.value)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A file system of one's own, whose limits are set, and set again, by mount options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = False
+
+    def mount(options: str) -> Path:
+        nonlocal mounted
+        how = f"{'remount,' if mounted else ''}{options}"
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", how, "tmpfs", place], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no file system of one's own: {done.stderr.strip()}; it takes Linux and the rights of root")
+        mounted = True
+        return place
+
+    try:
+        yield mount
+    finally:
+        if mounted:
+            subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="no mount command")
+@pytest.mark.parametrize(
+    ("tight", "wide"), [("size=80k,nr_inodes=1k", "size=9m"), ("size=9m,nr_inodes=36", "nr_inodes=1k")]
+)
+def test_c01_c09_a_disk_without_room_or_inodes_stops_the_search_and_it_goes_on_later(
+    tight: str, wide: str, small_disk: Callable[[str], Path], whole: Bench, nursery: Nursery
+) -> None:
+    bench = Bench(small_disk(tight), whole.ground)
+    write_experiment(bench.folder)
+
+    code, output = nursery.hptune(["search", "x.yaml"], bench.folder)
+
+    assert code == 7, output
+    check_message(output, ": no space left on device (")
+    told = summarize(bench.run).leaderboard.trials
+    assert 0 < len(told) < 5
+    small_disk(wide)
+    assert nursery.hptune(["search", "x.yaml"], bench.folder)[0] == 0
+    assert results_of(bench.run) == results_of(whole.run)
+    check_clean(bench.run)
+
+
+@pytest.mark.parametrize("length", [320, 899])
+def test_c10_a_path_of_hundreds_of_characters_is_no_obstacle(
+    length: int, bench: Bench, whole: Bench, nursery: Nursery
+) -> None:
+    folder = bench.folder
+    while (rest := length - len(os.fsencode(folder)) - len("/x")) > 0:
+        folder = folder / ("long" * 50)[: min(rest - 1, 200)]
+    run = RunFolder(folder / "x")
+    assert abs(len(os.fsencode(run.path)) - length) < 2
+
+    code, output = nursery.hptune(["search", "x.yaml", "--runs", str(folder)], bench.folder)
+
+    assert code == 0, output
+    assert results_of(run) == results_of(whole.run)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ("n" * 300, "expected names of folders of at most 255 bytes; choose another --runs folder"),
+        ("/".join(["long" * 50] * 5), "expected a path of at most 900 bytes; choose another --runs folder"),
+    ],
+)
+def test_c10_a_path_that_is_too_long_is_refused_before_any_work(
+    runs: str, expected: str, bench: Bench, nursery: Nursery
+) -> None:
+    with unchanged(bench.folder):
+        code, output = nursery.hptune(["search", "x.yaml", "--runs", runs], bench.folder)
+
+    assert code == 2
+    check_message(output, expected)
+
+
+MOUNTS = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 22 0:44 / /home/my\\040team rw,nosuid - nfs4 server:/export rw,vers=4.2
+41 40 0:45 / /home/my\\040team/scratch rw - tmpfs tmpfs rw
+"""
+
+
+def test_c11_a_run_on_a_file_system_that_machines_share_is_begun_with_a_warning(
+    tmp_path: Path, bench: Bench, nursery: Nursery
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS)
+    kinds = {
+        path: file_system_of(Path(path), mounts)
+        for path in ("/home/my team/runs/x", "/home/my team/scratch/x", "/home/my", "/")
+    }
+    assert kinds == {
+        "/home/my team/runs/x": "nfs4",
+        "/home/my team/scratch/x": "tmpfs",
+        "/home/my": "ext4",
+        "/": "ext4",
+    }
+    mounts.write_text(f"{MOUNTS}50 22 0:46 / {bench.folder.resolve()} rw - 9p share rw\n")
+
+    code, output = nursery.hptune(["search", "x.yaml"], bench.folder, prepare=partial(mounted_as, str(mounts)))
+
+    assert code == 0
+    words = "the run lies on 9p, which machines may share and where a lock may hold on one of them only"
+    assert output.count(words) == 1
+    assert words in bench.run.log.read_text()
 
 
 def full_at(bench: Bench, operation: str, name: str, nth: int = 0, kind: Kind = Kind.NO_SPACE) -> FaultyDisk:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -21,6 +22,7 @@ from test_spec import GOLDEN
 import hptune.data.table
 from hptune.errors import DataError, ExperimentError
 from hptune.groundwork import Groundwork, lay_groundwork
+from hptune.machine import memory_of_machine
 from hptune.reporting.words import printable
 
 pytestmark = pytest.mark.tensorflow
@@ -204,6 +206,49 @@ def test_g13_ten_thousand_columns_and_a_cell_of_a_hundred_megabytes_stay_within_
     assert ending.code in (0, 2), output.read_text()
     assert len(output.read_text()) < 10_000
     assert ending.peak_mib - idle < 2000
+
+
+@pytest.mark.torture
+def test_g13_a_table_of_a_gigabyte_is_read_within_the_memory_that_is_reckoned_with(ram: Path, nursery: Nursery) -> None:
+    if shutil.disk_usage(ram).free < 3 << 30 or memory_of_machine() < 12 << 30:
+        pytest.skip("needs a disk with 3 GiB free and 12 GiB of memory")
+    write_experiment(ram)
+    names = ",".join(f"c{n}" for n in range(20))
+    rows = "".join(",".join(f"{(n * m) % 97 / 7:.8f}" for m in range(1, 21)) + f",{'ab'[n % 2]}\n" for n in range(5000))
+    with (ram / "table.csv").open("w") as stream:
+        stream.write(f"{names},y\n")
+        for _ in range((1 << 30) // len(rows) + 1):
+            stream.write(rows)
+    size = (ram / "table.csv").stat().st_size
+    idle = nursery.call(int).peak_mib
+
+    child, output = nursery.start_hptune(["check", "x.yaml"], ram)
+    ending = child.wait(300)
+
+    assert ending.code == 0, output.read_text()
+    cells = 21 * 5000 * ((1 << 30) // len(rows) + 1)
+    assert ending.peak_mib - idle < 1.1 * (2 * size + 24 * cells) / 2**20
+
+
+@pytest.mark.parametrize(("memory_mib", "name"), [(10, "table.csv"), (10, "table.parquet"), (60, "table.csv")])
+def test_g13_a_table_that_fits_nowhere_is_refused_before_it_is_read(
+    memory_mib: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import polars as pl
+
+    monkeypatch.setattr("hptune.data.formats.memory_of_machine", lambda: memory_mib << 20)
+    config = write_experiment(tmp_path)
+    config.write_text(config.read_text().replace("table.csv", name))
+    frame = pl.DataFrame({f"c{n}": [7] * 30_000 for n in range(100)} | {"y": [0, 1] * 15_000})
+    (frame.write_csv if name.endswith("csv") else frame.write_parquet)(tmp_path / name)
+
+    with pytest.raises(DataError) as caught:
+        lay_groundwork(config)
+
+    assert str(caught.value).startswith(
+        f"{tmp_path / name}: expected a table that fits into memory, got one that takes"
+    )
+    assert str(caught.value).endswith("GiB here; take a sample of its rows")
 
 
 def test_g14_what_was_hashed_is_what_was_read_though_the_file_changes_meanwhile(tmp_path: Path) -> None:

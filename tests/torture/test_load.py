@@ -11,14 +11,17 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from command_line import begin as begin_hptune
 from invariants import check_clean, check_message, results_of, snapshot
+from killing import ending_of, workers_of
 from misfortunes import slowly
 from nursery import Nursery, wait_for
-from stand_in import Bench
+from stand_in import Bench, make_bench
 from test_signals import begin, count
 
 from hptune.errors import StorageError
 from hptune.groundwork import lay_groundwork
+from hptune.machine import memory_of
 from hptune.objective import Objective
 from hptune.reporting.summary import summarize
 from hptune.run.folder import RunFolder
@@ -26,6 +29,8 @@ from hptune.run.journal import encode_journal, open_journal, read_journal
 from hptune.run.log import log_to
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
+from hptune.space import Choice, Float, SearchSpace
+from hptune.strategies import Task, create_strategy
 from hptune.trial import Outcome, Proposal, Trial
 
 pytestmark = pytest.mark.tensorflow
@@ -82,6 +87,25 @@ def test_e03_readers_see_a_consistent_prefix_while_the_search_writes(
     assert results_of(bench.run) == results_of(whole.run)
 
 
+@pytest.mark.torture
+def test_e03_readers_do_not_slow_the_search(ram: Path, nursery: Nursery) -> None:
+    def seconds(number: int, *, is_watched: bool) -> float:
+        bench = make_bench(ram / f"{number}{is_watched}")
+        child, _ = begin(nursery, bench, ending=slowly)
+        while bench.run.holder.exists():
+            if is_watched:
+                summarize(bench.run)
+            time.sleep(0.01)
+        assert child.wait().code == 0
+        return replay(read_journal(bench.run.journal).records).active
+
+    pairs = [(seconds(n, is_watched=False), seconds(n, is_watched=True)) for n in range(4)]
+
+    # What else happens on the machine only ever adds.
+    alone, watched = (min(times) for times in zip(*pairs, strict=True))
+    assert watched < 1.05 * alone, pairs
+
+
 def test_e04_where_locks_do_not_hold_the_second_writer_is_noticed_at_its_next_record(bench: Bench) -> None:
     bench.search()
     records = len(read_journal(bench.run.journal).records)
@@ -131,6 +155,49 @@ def test_e05_c09_ten_thousand_trials_in_one_run(bench: Bench, record_property: o
     assert len(os.listdir("/proc/self/fd")) == files
 
 
+TINY = """\
+name: tiny
+data: {source: table.csv, target: y}
+objective: {metric: log_loss, direction: min}
+strategy: {name: random, seed: 6}
+budget: {max_trials: TRIALS}
+output: {keep: 10}
+model: {blocks: 1, units: [2, 3, 4], dropout: {min: 0.0, max: 0.5}}
+training: {epochs: 1, batch_size: 32, learning_rate: {min: 1e-4, max: 1e-1, log: true}, early_stopping: null}
+"""
+
+
+@pytest.mark.torture
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc on this system to read the memory from")
+def test_e06_ten_thousand_trials_are_trained_and_no_process_grows(bench: Bench) -> None:
+    trials = int(os.environ.get("HPTUNE_TRIALS", "10000"))
+    (bench.folder / "tiny.yaml").write_text(TINY.replace("TRIALS", str(trials)))
+    run = RunFolder(bench.folder / "runs" / "tiny")
+    child, _ = begin_hptune("search", "tiny.yaml", "--quiet", "--workers", "2", folder=bench.folder)
+    sizes: list[tuple[int, int]] = []
+    most_of_workers = 0
+    is_over = ending_of(child)
+
+    while not is_over():
+        sizes.append((run.journal.stat().st_size if run.journal.exists() else 0, memory_of(child.pid) >> 20))
+        most_of_workers = max([most_of_workers, *(memory_of(worker) >> 20 for worker in workers_of(run))])
+        time.sleep(0.5)
+
+    assert child.wait().code == 0
+    history = run.read()
+    assert len(history.ends) == trials
+    assert {trial.outcome for trial in history.ends.values()} == {Outcome.COMPLETED}
+    assert {trial.engine for trial in history.ends.values()} == {"population"}
+    size = run.journal.stat().st_size
+    early = max(memory for written, memory in sizes if written < size / 10)
+    late = max(memory for _, memory in sizes)
+    pace = history.active / trials * 1e3
+    print(f"parent {early} to {late} MiB, workers up to {most_of_workers} MiB, {pace:.1f} ms a trial")
+    assert late - early < 100
+    # Beyond that a worker is replaced.
+    assert most_of_workers < 4500
+
+
 @pytest.mark.parametrize("slots", [3, 64])
 def test_e07_many_trials_at_a_time_are_neither_lost_nor_doubled(slots: int, bench: Bench, whole: Bench) -> None:
     together = Bench(bench.folder, bench.ground, slots=slots)
@@ -158,6 +225,46 @@ def test_e08_a_choice_of_ten_thousand_values_and_hundreds_of_dimensions_are_read
     assert time.monotonic() - began < 20
     assert max(map(len, output.splitlines())) < 400
     assert len(replay(read_journal(bench.run.journal).records).header["dimensions"]) > 60
+    for kind in ("terminal", "markdown", "html"):
+        told, shown = nursery.hptune(["report", "x", "--format", kind, *to(bench, kind)], bench.folder)
+        assert told == 0, shown
+
+
+def to(bench: Bench, kind: str) -> list[str]:
+    return [] if kind == "terminal" else ["--output", str(bench.folder / f"report.{kind}")]
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("random", {}),
+        ("grid", {"points": 3}),
+        ("bayesian", {"num_initial_points": 3, "alpha": 1e-4, "beta": 2.6, "batch": 2}),
+    ],
+)
+def test_e08_a_thousand_dimensions_cost_time_in_proportion(strategy: str, options: dict[str, float]) -> None:
+    def seconds(count: int) -> float:
+        kinds = [Float(f"x{n}", 0.0, 1.0) if n % 2 else Choice(f"x{n}", (1, 2, 3)) for n in range(count)]
+        space = SearchSpace(tuple(kinds))
+        began = time.process_time()
+        made = create_strategy(strategy, Task(space, Objective("accuracy", "max"), 1, (), options, ()))
+        told = 0
+        while told < 8:
+            proposals = made.ask(2)
+            assert isinstance(proposals, list)
+            for proposal in proposals:
+                assert space.contains(proposal.values)
+                made.tell(Trial(proposal, Outcome.COMPLETED, score=told / 10))
+                told += 1
+        return time.process_time() - began
+
+    seconds(10)
+    few, many = seconds(250), seconds(1000)
+
+    # Where it grew with the square, it would be 16 times.
+    assert many < 10 * few
+    assert many < 10
 
 
 def test_e09_a_message_of_megabytes_is_cut_in_the_journal_and_whole_in_the_log(ram: Path) -> None:
@@ -190,8 +297,17 @@ def test_e11_two_hundred_searches_of_a_finished_run_change_no_byte(bench: Bench)
     check_clean(bench.run)
 
 
-@pytest.mark.parametrize("megabytes", [64, pytest.param(1024, marks=pytest.mark.torture)])
-def test_i07_a_line_without_end_is_refused_within_bounds(megabytes: int, bench: Bench, nursery: Nursery) -> None:
+@pytest.mark.parametrize(
+    ("megabytes", "expected"),
+    [
+        (64, "a line longer than any record; nothing before it is lost"),
+        # A line of a gigabyte, and a million trials, are no smaller.
+        (300, "expected at most 268435456 bytes, got 3145"),
+    ],
+)
+def test_i07_a_line_without_end_is_refused_within_bounds(
+    megabytes: int, expected: str, bench: Bench, nursery: Nursery
+) -> None:
     bench.search()
     idle = nursery.call(time.sleep, 0).peak_mib
     with bench.run.journal.open("ab") as stream:
@@ -203,8 +319,19 @@ def test_i07_a_line_without_end_is_refused_within_bounds(megabytes: int, bench: 
     ending = child.wait()
 
     assert ending.code == 6
-    check_message(output.read_text(), "a line longer than any record; nothing before it is lost")
+    check_message(output.read_text(), expected)
     assert ending.peak_mib - idle < 200
+
+
+def test_i07_no_search_writes_a_journal_that_nobody_reads(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hptune.run.journal._LARGEST_BYTES", 5000)
+
+    with pytest.raises(StorageError) as caught:
+        bench.search()
+
+    assert "a run holds at most 5000 bytes of records, and these are used; nothing is lost" in str(caught.value)
+    assert 4000 < bench.run.journal.stat().st_size <= 5000
+    assert summarize(bench.run).leaderboard.trials
 
 
 def test_i07_a_record_nested_for_ever_is_damage(bench: Bench) -> None:

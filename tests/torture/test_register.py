@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_every_case_has_a_test_that_is_there_or_a_reason(identifier: str) -> Non
     for test in case.tests:
         file, _, name = test.partition("::")
         assert name in functions_of(file), f"{identifier}: {test} is gone"
+
+
+def test_the_promises_name_cases_that_are_held() -> None:
+    text = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    promises = text[text.index("## What it promises") : text.index("The numbers name ways")]
+    sentences = re.split(r"^\d\. ", promises, flags=re.MULTILINE)[1:]
+
+    assert len(sentences) == 5
+    for sentence in sentences:
+        named = re.findall(r"[A-I]\d\d", sentence)
+        assert named
+        assert all(CASES[identifier].tests for identifier in named)
 
 
 @pytest.mark.parametrize("identifier", [identifier for identifier, case in CASES.items() if case.tier == "P"])

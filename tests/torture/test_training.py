@@ -6,13 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import HPTUNE, hptune
+from command_line import ENVIRONMENT, HPTUNE, hptune
 from invariants import check_clean, check_message, results_of
 from misfortunes import diverge, other_versions, slowly, stumble, three_fail_in_a_row
-from nursery import Nursery
+from nursery import Nursery, wait_for
 from stand_in import Bench, make_bench
 from test_signals import begin
 
@@ -131,12 +132,11 @@ training: {epochs: 2}
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space of a process")
 def test_a14_a_trial_that_finds_no_memory_is_out_of_memory_and_the_next_one_runs(bench: Bench) -> None:
     (bench.folder / "large.yaml").write_text(TOO_LARGE)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     done = subprocess.run(
         ["bash", "-c", f"ulimit -v 12000000; {HPTUNE} search large.yaml --workers 1"],
         cwd=bench.folder,
-        env=environment,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -146,6 +146,52 @@ def test_a14_a_trial_that_finds_no_memory_is_out_of_memory_and_the_next_one_runs
     trials = summarize(RunFolder(bench.folder / "runs" / "large")).leaderboard.trials
     outcomes = {trial.proposal.values["model.units"]: trial.outcome.value for trial in trials}
     assert outcomes == {65536: "out_of_memory", 16: "completed"}
+    (told,) = (trial.message for trial in trials if trial.outcome.value == "out_of_memory")
+    assert re.fullmatch(r"network and mini-batch do not fit into memory; the worker had up to \d\.\d GiB", told)
+
+
+@pytest.fixture
+def small_memory() -> Iterator[Path]:
+    """A group of processes that together may have two gigabytes; the file that takes the numbers of its processes."""
+    group = Path("/sys/fs/cgroup/memory") / f"hptune-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(2 << 30))
+    except OSError as error:
+        pytest.skip(f"no group of processes with a limit of its own: {error}; it takes cgroups and the rights of root")
+    yield group / "cgroup.procs"
+    # The last of them may still be dying.
+    wait_for(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+@pytest.mark.torture
+def test_a14_a_worker_that_the_system_kills_for_its_memory_is_out_of_memory_and_the_next_trial_runs(
+    bench: Bench, small_memory: Path
+) -> None:
+    # Small enough that the system promises the memory, and too large for it to keep the promise.
+    (bench.folder / "large.yaml").write_text(TOO_LARGE.replace("65536", "12000"))
+
+    done = subprocess.run(
+        ["bash", "-c", f"echo $$ > {small_memory}; exec {HPTUNE} search large.yaml --workers 1"],
+        cwd=bench.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(bench.folder / "runs" / "large")
+    trials = summarize(run).leaderboard.trials
+    outcomes = {trial.proposal.values["model.units"]: trial.outcome.value for trial in trials}
+    assert outcomes == {12000: "out_of_memory", 16: "completed"}
+    (told,) = (trial.message for trial in trials if trial.outcome.value == "out_of_memory")
+    assert re.fullmatch(
+        r"the worker ended: the system ran out of memory and killed it; the worker had up to \d\.\d GiB.*", told
+    )
+    starts = [record["trial"] for record in read_journal(run.journal).records if record["type"] == "start"]
+    assert sorted(starts) == [0, 0, 1]
 
 
 @pytest.mark.torture
