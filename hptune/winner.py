@@ -129,8 +129,8 @@ def _optimism(objective: Objective, validation: Mapping[str, float], test: Mappi
     metric = objective.metric
     if test is None or metric not in test or metric not in validation:
         return None
-    sign = 1 if objective.direction == "max" else -1
-    return sign * (validation[metric] - test[metric])
+    flattery: float = objective.gain(validation[metric], over=test[metric])
+    return flattery
 
 
 def hyperparameters_yaml(settings: Mapping[str, Value]) -> str:

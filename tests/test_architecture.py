@@ -57,7 +57,7 @@ FLOORS = (
     ("groundwork", "artifact"),
     ("materials", "facts", "verdict", "revisit", "starter", "adoption", "sequel", "corners", "forecast"),
     ("assembly", "card", "prediction", "contest", "deployment", "confirmation", "workshop"),
-    ("winner", "diagnosis"),
+    ("winner", "diagnosis", "candidates"),
     ("combination", "session"),
     ("rehearsal",),
     ("planning",),
