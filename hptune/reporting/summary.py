@@ -171,6 +171,18 @@ def _read_json(path: Path) -> Mapping[str, Any] | None:
     return content
 
 
+def told_of_layers(summary: Summary, trial: int) -> Mapping[str, Any] | None:
+    """Return what regularization did to the layers of a trial, as `insight.json` tells; None where nobody knows."""
+    told = (summary.insight or {}).get("regularization") or []
+    found = next((entry for entry in told if entry["trial"] == trial), None)
+    return None if found is None else {**found, "layers": [_of_this_version(layer) for layer in found["layers"]]}
+
+
+def _of_this_version(layer: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Older versions called a unit dead that has no incoming weights, and did not look at what it says.
+    return layer if "unconnected" in layer else {**layer, "dead": None, "unconnected": layer["dead"]}
+
+
 def history_table(folder: RunFolder, trials: Sequence[Trial]) -> tuple[list[str], list[list[Any]]]:
     """Read the learning curves of all trials: one row a trial and epoch, and a part where trials have several.
 

@@ -126,6 +126,22 @@ class Program:
         parts = (weights.matrices, weights.vectors, weights.statistics)
         return self._predict(parts, vars(shapes), dict(data), scales)
 
+    def units(self, weights: Weights, shapes: Shapes, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Compute what hidden units say of rows, (slots, rows, units) by names of layers.
+
+        It is asked once a trial, so that a trace would cost more than it saves.
+        """
+        parts = (weights.matrices, weights.vectors, weights.statistics)
+        shared = {name: array[None] for name, array in data.items()}
+        return self._network.units(shared, self._judging(parts, vars(shapes)))
+
+    def _judging(self, parts: Any, shapes: Any) -> Pass:
+        """Return a pass in which nothing trains."""
+        matrices, vectors, statistics = parts
+        pieces = _split(vectors, shapes["vector_sizes"], len(self._network.vectors))
+        moving = _split(statistics, shapes["statistic_sizes"], len(self._network.statistics))
+        return Pass(self._network.parts(matrices, pieces, moving), {}, None)
+
     def _train_epoch(
         self, trained: Any, shapes: Any, dials: Any, data: Any, target: Any, order: Any, batch: Any
     ) -> tuple[Any, Any]:
@@ -210,12 +226,8 @@ class Program:
         return tf.reduce_mean(by_row, 1)
 
     def _predict_rows(self, parts: Any, shapes: Any, data: Any, scales: Any) -> Any:
-        matrices, vectors, statistics = parts
-        network = self._network
-        pieces = _split(vectors, shapes["vector_sizes"], len(network.vectors))
-        moving = _split(statistics, shapes["statistic_sizes"], len(network.statistics))
         shared = {name: array[None] for name, array in data.items()}
-        output = network(shared, Pass(network.parts(matrices, pieces, moving), {}, None))
+        output = self._network(shared, self._judging(parts, shapes))
         if self._task == "regression":
             return output * scales[1] + scales[0]
         if self._task == "binary":

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from hptune.models.blocks import initial_weights
+from hptune.models.blocks import initial_weights, unit_layers
 
 Array = npt.NDArray[Any]
 # Names of layers are hashed, so that a mask does not depend on how many dropouts there are before it.
@@ -188,11 +188,20 @@ class StackedNetwork:
         Returns:
             (slots, rows, outputs).
         """
+        return self._compute(inputs, weights)[self._output]
+
+    def units(self, inputs: Mapping[str, Any], weights: Pass) -> dict[str, Any]:
+        """Compute what the units of hidden layers say, (slots, rows, units), by names of layers; as `__call__`."""
+        values = self._compute(inputs, weights)
+        outputs = {call.operation.name: values[id(call.output)] for call in self._calls}
+        return {name: outputs[layer] for name, layer in unit_layers(self._model).items()}
+
+    def _compute(self, inputs: Mapping[str, Any], weights: Pass) -> dict[int, Any]:
         values = {key: inputs[name] for name, key in self._inputs.items()}
         for call in self._calls:
             given = keras.tree.map_structure(lambda value: values.get(id(value), value), list(call.arguments))
             values[id(call.output)] = _RULES[type(call.operation).__name__](call.operation, weights, *given)
-        return values[self._output]
+        return values
 
 
 def _itself(operation: Any) -> Any:

@@ -20,7 +20,7 @@ from hptune.metrics import reported_metrics
 from hptune.models.blocks import initial_weights
 from hptune.spec.settings import ACTIVATIONS
 from hptune.training.dials import OFF, is_dial, structure_of
-from hptune.training.fitting import build_network, fit
+from hptune.training.fitting import build_network, fit, restore_model
 from hptune.training.job import Fitted, Job
 from hptune.training.optimizers import make_optimizer
 from hptune.training.population import Population, Programs
@@ -124,6 +124,39 @@ def test_a_slot_without_dropout_is_keras_fit(task: str, case: str, programs: Pro
         assert np.abs(values - found[path]).max() <= TOLERANCE * scale, path
     if case.startswith("l1"):
         assert all((values == 0).sum() == (found[path] == 0).sum() for path, values in expected.items())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model.l1": 2.0, "model.residual": True, "model.units.1": 7, "training.learning_rate": 0.05},
+        # A step so large that most units never see a row again.
+        {**SGD, "training.learning_rate": 3.0, "model.units": 24},
+        {"model.activation": "tanh", "model.batch_norm": "after", "training.learning_rate": 1.0},
+    ],
+    ids=["cut by l1", "dying", "saturated"],
+)
+def test_silent_units_are_those_that_say_the_same_of_every_row(
+    changed: dict[str, Any], programs: Programs, tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, "binary", **{"training.epochs": 6, "training.early_stopping": None, **changed})
+    job = dataclasses.replace(job, dials=frozenset(OFF), keeps_last=True)
+    other = in_folder(job, "slot")
+
+    fit(job, lambda epoch, score: "")
+    train([other, in_folder(job, "neighbour", seed=8)], programs)
+
+    for one in (job, other):
+        model, rows = restore_model(one, one.folder / "weights.npz"), Rows.open(one, "sample")
+        expected = {}
+        for block in (1, 2):
+            layer = model.get_layer(f"block_{block}_activation")
+            said = keras.Model(model.input, layer.output)(rows.inputs).numpy()
+            expected[f"block_{block}_dense"] = sum(
+                np.ptp(unit) <= 1e-6 * max(np.abs(said).max(), 1e-30) for unit in said.T
+            )
+        assert json.loads((one.folder / "curve.json").read_text())["silent_units"] == expected
+        assert sum(expected.values()) > 0
 
 
 @pytest.mark.parametrize("task", TASKS)
