@@ -16,6 +16,7 @@ from hptune.answering import evaluate, predict
 from hptune.api import ensemble, report, search
 from hptune.bootstrap import Guess
 from hptune.confirmation import plan_confirmation
+from hptune.console.one_trial import show_one_trial
 from hptune.console.screen import show_report
 from hptune.description import read_description
 from hptune.groundwork import lay_groundwork
@@ -139,6 +140,39 @@ def test_candidates_are_confirmed_and_the_report_says_how_sure_it_is(runs: Path)
     assert metrics["trial"] == min((int(row["weights"]), int(row["trial"])) for row in tied)[1]
     assert choice["sentence"] in to_markdown(report("wine", runs=runs)).replace("\\", "")
     assert choice["sentence"] in (runs / "wine" / "report.html").read_text()
+
+
+def test_one_trial_is_told_with_its_parts_and_their_spread(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = report("wine", runs=runs)
+    trial = summary.leaderboard.scored[0]
+
+    show_one_trial(summary, trial.number, "json", None)
+    document = json.loads(capsys.readouterr().out)
+    show_one_trial(summary, trial.number, "terminal", None)
+    words = capsys.readouterr().out
+
+    own = [row for row in rows_of(runs / "wine" / "folds.csv") if row["trial"] == str(trial.number)]
+    assert [part["part"] for part in document["parts"]][:3] == list(PARTS)
+    told = {part["part"]: part["score"] for part in document["parts"]}
+    assert told == {row["part"]: float(row["score"]) for row in own}
+    assert len({part["seed"] for part in document["parts"]}) == 3 + 2 * 3
+    scores = [part["score"] for part in document["parts"][:3]]
+    assert document["spread"]["search"] == pytest.approx(
+        {
+            "n": 3,
+            "mean": trial.score,
+            "std_error": trial.std_error,
+            "lowest": min(scores),
+            "highest": max(scores),
+        }
+    )
+    again = summary.leaderboard.confirmed[trial.number]
+    spread = document["spread"]["confirmation"]
+    assert (spread["mean"], spread["std_error"], spread["n"]) == (again.score, again.std_error, 2)
+    assert f"search: {trial.score:.4g} ± {trial.std_error:.4g} (mean and standard error of 3)" in words
+    assert all(part["part"] in words for part in document["parts"])
+    assert [layer["name"] for layer in document["layers"]] == ["block_1_dense", "output"]
+    assert "unconnected" in words
 
 
 def test_a_confirmed_search_is_not_confirmed_again(runs: Path) -> None:
