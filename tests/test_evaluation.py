@@ -114,7 +114,7 @@ def test_predictions_are_those_of_the_fold_that_held_a_row_out(runs: Path) -> No
     joined = np.load(folder.verified(trial.file("predictions.npy")))
 
     assert len(joined) == len(materials.split.validation) == len(materials.split.train) == 142
-    for part, fold in zip(PARTS, materials.folds, strict=True):
+    for part, fold in zip(PARTS, materials.ground.folds, strict=True):
         own = np.load(folder.verified(history.parts[0, part].file("predictions.npy")))
         assert np.allclose(joined[np.isin(materials.split.validation, fold.validation)], own, atol=1e-7)
     # The means of each fold's own training rows, not of all rows.
