@@ -98,6 +98,7 @@ class Population:
             tf.constant(network.vector_sizes, tf.int32),
             tf.constant(network.statistic_sizes, tf.int32),
             tf.constant(np.concatenate(bias).astype(np.float32)),
+            tf.constant(network.category_counts, tf.int32),
         )
         # Trial, epoch and score of every slot, as `advance` leaves them.
         self.last_epochs: list[tuple[Key, int, float]] = []

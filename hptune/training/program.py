@@ -45,11 +45,13 @@ class Shapes:
         vector_sizes: int32 (vectors,).
         statistic_sizes: int32 (statistics,).
         bias_mask: 1 where a vector's number belongs to a bias, (n,).
+        category_counts: Of each one-hot encoding, int32 (encodings,).
     """
 
     vector_sizes: Any
     statistic_sizes: Any
     bias_mask: Any
+    category_counts: Any
 
 
 def fresh_memories(optimizer: str, weights: Weights) -> list[Any]:
@@ -140,7 +142,8 @@ class Program:
         matrices, vectors, statistics = parts
         pieces = _split(vectors, shapes["vector_sizes"], len(self._network.vectors))
         moving = _split(statistics, shapes["statistic_sizes"], len(self._network.statistics))
-        return Pass(self._network.parts(matrices, pieces, moving), {}, None)
+        categories = self._network.categories(shapes["category_counts"])
+        return Pass(self._network.parts(matrices, pieces, moving), {}, None, categories)
 
     def _train_epoch(
         self, trained: Any, shapes: Any, dials: Any, data: Any, target: Any, order: Any, batch: Any
@@ -172,7 +175,8 @@ class Program:
         updates: dict[str, Any] = {}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([matrices, pieces])
-            output = network(data, Pass(network.parts(matrices, pieces, moving), updates, mask))
+            categories = network.categories(shapes["category_counts"])
+            output = network(data, Pass(network.parts(matrices, pieces, moving), updates, mask, categories))
             loss = self._loss(output, target, data.get(ROW_WEIGHT), dials)
             total = tf.reduce_sum(loss)
         gradients = tape.gradient(total, [*matrices, *pieces])
@@ -241,7 +245,8 @@ class Program:
 
     def _shapes_signature(self) -> Any:
         sizes = tf.TensorSpec([None], tf.int32)
-        return {"vector_sizes": sizes, "statistic_sizes": sizes, "bias_mask": tf.TensorSpec([None])}
+        bias_mask = tf.TensorSpec([None])
+        return {"vector_sizes": sizes, "statistic_sizes": sizes, "bias_mask": bias_mask, "category_counts": sizes}
 
     def _epoch_signature(self) -> Any:
         matrices, vectors, statistics = self._weights_signature()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.stats import ks_2samp
-from test_fitting import DEFAULTS, EFFECTS, TASKS, make_job
+from test_fitting import DEFAULTS, EFFECTS, TASKS, make_job, np_arrays
 
 from hptune.data.arrays import write_arrays
 from hptune.metrics import reported_metrics
@@ -25,6 +26,7 @@ from hptune.training.job import Fitted, Job
 from hptune.training.optimizers import make_optimizer
 from hptune.training.population import Population, Programs
 from hptune.training.predicting import Predictor, Rows
+from hptune.training.program import Program
 from hptune.training.stacking import StackedNetwork
 from hptune.trial import Outcome
 
@@ -157,6 +159,39 @@ def test_silent_units_are_those_that_say_the_same_of_every_row(
             )
         assert json.loads((one.folder / "curve.json").read_text())["silent_units"] == expected
         assert sum(expected.values()) > 0
+
+
+@pytest.mark.parametrize("categorical", ["one_hot", "embedding"])
+def test_folds_are_traced_once_whatever_their_rows_and_categories(
+    categorical: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folds differ in rows, preparation and categories, and share the trace of their structure."""
+    traces: list[str] = []
+
+    def count(computed: Any, program: Program, *given: Any) -> Any:
+        traces.append(computed.__name__)
+        return computed(program, *given)
+
+    for name in ("_train_epoch", "_predict_rows"):
+        monkeypatch.setattr(Program, name, partialmethod(partial(count, getattr(Program, name))))
+    settings = {"training.epochs": 2, "data.preparation.categorical": categorical}
+    jobs = []
+    for number, (rows, categories) in enumerate([(77, 4), (70, 6), (60, 9)]):
+        job = make_job(tmp_path, "binary", **settings)
+        arrays = {name: array[:rows] if name.startswith("train") else array for name, array in np_arrays(job).items()}
+        arrays["train.codes"] = arrays["train.codes"] % 4 * (categories - 1) // 3
+        folder = tmp_path / f"fold-{number}"
+        write_arrays(folder, arrays)
+        jobs.append(in_folder(job, f"trial-{number}", arrays=folder, vocabulary_sizes=(categories,)))
+    programs = Programs()
+
+    for job in jobs:
+        train([job], programs)
+
+    assert sorted(traces) == ["_predict_rows", "_train_epoch"]
+    alone = in_folder(jobs[-1], "alone")
+    train([alone])
+    assert files_of(alone) == files_of(jobs[-1])
 
 
 @pytest.mark.parametrize("task", TASKS)
