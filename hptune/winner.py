@@ -85,7 +85,8 @@ def _refit(workshop: Workshop, winner: Trial) -> Trial:
     """
     folder = workshop.materials.folder
     proposal = replace(winner.proposal.as_part(REFIT), until=winner.best_epoch)
-    workshop.train_beside([proposal], folder.read())
+    history = folder.read()
+    workshop.train_beside(workshop.missing([proposal], history), history)
     refit = folder.read().parts[proposal.key]
     if refit.score is None:
         raise NoTrialCompletedError(

@@ -169,6 +169,7 @@ def test_the_page_tells_the_verdict(runs: Path) -> None:
 
     assert f"from {validation['draws']} bootstrap draws of the {validation['rows']} validation rows" in page
     assert "always saying the class shares" in page
+    assert page.count("scored after everything was chosen") == 1
     assert "Confusion matrix" in page
     assert "hptune ensemble wine averages the best trials" in page
     assert 'data-figure="residuals"' in (runs / "diabetes" / "report.html").read_text()
