@@ -107,17 +107,18 @@ def _mix(answers: Sequence[Any], shares: Sequence[float], mix: Mix) -> Any:
 
 def _by_model(members: Sequence[Member], answers: Sequence[Any]) -> tuple[list[Any], list[float]]:
     """Average the answers of networks that are parts of one trial; return answers and shares of the trials."""
-    by_trial: dict[int, list[Any]] = {}
+    by_trial: dict[int, list[tuple[float, Any]]] = {}
     for number, (member, answer) in enumerate(zip(members, answers, strict=True)):
-        by_trial.setdefault(-1 - number if member.trial is None else member.trial, []).append(answer)
-    shares = {
-        (-1 - number if member.trial is None else member.trial): member.share for number, member in enumerate(members)
-    }
+        # A member that names no trial stands for itself.
+        key = -1 - number if member.trial is None else member.trial
+        by_trial.setdefault(key, []).append((member.share, answer))
     averaged = [
-        several[0] if len(several) == 1 else keras.layers.Average(name=f"parts_{number}")(several)
+        several[0][1]
+        if len(several) == 1
+        else keras.layers.Average(name=f"parts_{number}")([answer for _, answer in several])
         for number, several in enumerate(by_trial.values(), start=1)
     ]
-    return averaged, [shares[trial] for trial in by_trial]
+    return averaged, [several[0][0] for several in by_trial.values()]
 
 
 def _in_user_units(output: Any, job: Job) -> Any:

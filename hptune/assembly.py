@@ -96,7 +96,7 @@ def _proposals(materials: Materials, trial: Trial) -> list[Proposal]:
 
 
 def _is_of_folds(materials: Materials, trial: Trial) -> bool:
-    return trial.n > 1 and bool(materials.folds)
+    return trial.n > 1 and bool(materials.ground.folds)
 
 
 def _held_out(materials: Materials, trial: Trial) -> list[tuple[Path, Rows]]:

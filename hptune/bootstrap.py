@@ -139,10 +139,9 @@ def intervals(yardstick: Yardstick, models: Mapping[str, Guess], against: str, s
         defined = drawn[:, np.isfinite(drawn).all(axis=0)]
         if not defined.size:
             continue
-        sign = 1 if METRICS[metric].direction == "max" else -1
         scores = dict(zip(models, defined, strict=True))
         for name, own in scores.items():
             found["scores"][name][metric] = percentiles(own)
             if name != against:
-                found["gains"][name][metric] = percentiles(sign * (scores[against] - own))
+                found["gains"][name][metric] = percentiles(METRICS[metric].aim.gain(scores[against], over=own))
     return found

@@ -153,6 +153,7 @@ def report(
     """Tell about a run, also while it is under way; a gate for CI."""
     from hptune import afterwards, api
     from hptune.console import screen
+    from hptune.console.one_trial import show_one_trial
     from hptune.reporting.gates import check_comparison, check_summary, demand, to_junit
 
     place = runs or api.DEFAULT_RUNS
@@ -160,7 +161,7 @@ def report(
     form = "json" if as_json else form or ("terminal" if baseline is None else "markdown")
     comparison = None if baseline is None else afterwards.compare(baseline, run, runs=place)
     if trial is not None:
-        screen.show_one_trial(summary, trial, form, output)
+        show_one_trial(summary, trial, form, output)
     elif form == "html":
         screen.write_page(afterwards.report_page(run, runs=place), output)
     elif form == "baseline":

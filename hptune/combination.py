@@ -1,30 +1,30 @@
-"""The ensemble of a run: chosen on validation rows, written as one artifact, scored beside the best single model."""
+"""The ensemble of a run: chosen by rows that its members did not see, one artifact, held against the best model."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptune.ambiguity import correlate_errors, decompose
-from hptune.assembly import OUTPUT, assemble, stored_predictions
+from hptune.assembly import OUTPUT, assemble
+from hptune.bootstrap import Guess
+from hptune.candidates import Candidate, Jury, gather_candidates
 from hptune.card import MODEL_CARD, card_of_ensemble
-from hptune.data.table import encode_target
-from hptune.errors import NoTrialCompletedError, UsageError
+from hptune.errors import UsageError
 from hptune.materials import Materials
-from hptune.metrics import RANKED, compute_metrics, reported_metric
 from hptune.mix import AVERAGE
-from hptune.reporting.summary import leaderboard_of
 from hptune.revisit import revisit
 from hptune.run.files import describe_file, write_text
-from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
+from hptune.run.folder import RunFolder
 from hptune.run.journal import open_journal
 from hptune.run.log import LOGGER, log_to
 from hptune.run.records import History, replay
-from hptune.selection import Ensemble, Library, Wanted, choose
+from hptune.selection import Ensemble, Floats, Library, Wanted, choose
 from hptune.training.workers import WarmProcesses
-from hptune.trial import StoredFile, Trial, derive_seed
+from hptune.trial import StoredFile, derive_seed
 from hptune.winner import hyperparameters_yaml
 
 if TYPE_CHECKING:
@@ -48,6 +48,44 @@ class Wish:
     data_folder: Path | None = None
 
 
+@dataclass(frozen=True)
+class _Best:
+    """The best single model: its artifact, which trial it is, and from which probability on it says yes."""
+
+    model: Path
+    trial: int
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """An ensemble and what it is judged by.
+
+    Attributes:
+        ensemble: As it was chosen.
+        candidates: From which.
+        library: What they predicted for rows that they did not see.
+        threshold: Probability from which on the ensemble says yes; None for a half.
+        validation: Scores of `ensemble` and `best` on those rows.
+    """
+
+    ensemble: Ensemble
+    candidates: Sequence[Candidate]
+    library: Library
+    threshold: float | None
+    validation: dict[str, float | None]
+
+    @property
+    def members(self) -> list[tuple[Candidate, float]]:
+        """Candidates that were chosen, with their shares."""
+        return [(self.candidates[place], share) for place, share in self.ensemble.shares]
+
+    @property
+    def predictions(self) -> list[Floats]:
+        """What the members predicted."""
+        return [self.library.predictions[place] for place, _ in self.ensemble.shares]
+
+
 def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str, Any]:
     """Write `ensemble/model.keras` and `ensemble/ensemble.json`.
 
@@ -65,21 +103,27 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
         history = replay(contents.records, folder.journal)
         ground = revisit(folder, history, wish.data_folder)
         materials = Materials(ground, folder)
-        candidates = _candidates(folder, history)
+        candidates = gather_candidates(folder, history)
         best = _best_model(folder, history)
-        ensemble = _choose(materials, candidates, wish)
-        members = [(candidates[index], share) for index, share in ensemble.shares]
-        LOGGER.info("ensemble of trials %s", ", ".join(f"{trial.number} ({share:.3f})" for trial, share in members))
-        model = assemble(materials, members, folder.ensemble, processes, ensemble.mix)
-        rows = {part: materials.rows(getattr(materials.split, part)) for part in ("train", "validation", "test")}
+        chosen = _choose(materials, candidates, best, history, wish)
+        told = ", ".join(f"{member.trial.number} ({share:.3f})" for member, share in chosen.members)
+        LOGGER.info("ensemble of trials %s", told)
+        built = [(member.built, share) for member, share in chosen.members]
+        model = assemble(materials, built, folder.ensemble, processes, chosen.ensemble.mix, chosen.threshold)
+        split, roles = materials.split, ground.dataset.roles
+        rows = {part: materials.rows(getattr(split, part)) for part in ("train", "validation", "test")}
+        groups = None if roles.groups is None else roles.groups[split.test]
         seed = derive_seed(ground.experiment.strategy.seed, "ensemble")
-        given = (model, best, materials.about, ground.dataset.columns, rows, ground.objective, seed)
+        given = (model, best.model, materials.about, ground.dataset.columns, rows, groups, ground.objective, seed)
         outcome = processes.call(_compare, *given, output=folder.ensemble / OUTPUT)
         if outcome.scores:
             artifact = asdict(describe_file(model, folder.relative(model)))
-            journal.append("test_look", who="ensemble", trial=candidates[0].number, artifact=artifact)
-        content = _content(materials, wish, ensemble, candidates, outcome)
-        settings = {trial.number: hyperparameters_yaml(materials.job(trial.proposal).settings) for trial, _ in members}
+            journal.append("test_look", who="ensemble", trial=candidates[0].trial.number, artifact=artifact)
+        content = _content(materials, wish, chosen, outcome)
+        settings = {
+            member.trial.number: hyperparameters_yaml(materials.job(member.trial.proposal).settings)
+            for member, _ in chosen.members
+        }
         write_text(folder.ensemble / MODEL_CARD, card_of_ensemble(materials, content, settings))
         write_text(folder.ensemble / "ensemble.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
         return content
@@ -91,75 +135,64 @@ def _compare(*given: Any) -> Comparison:
     return compare(*given)
 
 
-def _candidates(folder: RunFolder, history: History) -> list[Trial]:
-    """Return the trials that can be put together again, best first."""
-    scored = leaderboard_of(history).scored
-    kept = [
-        trial
-        for trial in scored
-        if all((folder.path / trial.file(name).name).is_file() for name in (WEIGHTS, PREDICTIONS))
-    ]
-    if not kept:
-        raise NoTrialCompletedError("no trial has a score, so there is nothing to put together; see hptune report")
-    if len(kept) < len(scored):
-        LOGGER.info("%d trials are left out: their weights were not kept", len(scored) - len(kept))
-    return kept
-
-
-def _best_model(folder: RunFolder, history: History) -> Path:
+def _best_model(folder: RunFolder, history: History) -> _Best:
     look = history.look_at(folder.relative(folder.best / "model.keras"))
     if not (folder.best / "metrics.json").is_file():
         raise UsageError(f"{folder.path}: the search has not delivered its best model yet; let hptune search finish")
-    return folder.best / "model.keras" if look is None else folder.verified(StoredFile(**look["artifact"]))
+    metrics = json.loads((folder.best / "metrics.json").read_text())
+    model = folder.best / "model.keras" if look is None else folder.verified(StoredFile(**look["artifact"]))
+    return _Best(model, metrics["trial"], metrics.get("threshold"))
 
 
-def _choose(materials: Materials, candidates: list[Trial], wish: Wish) -> Ensemble:
-    about, objective = materials.about, materials.ground.objective
-    truth, weights = _truth(materials), materials.yardstick(materials.split.validation).weights
-
-    def score(predicted: Any) -> float:
-        with_ranks = objective.metric in RANKED
-        given = (about.task, truth, predicted, about.positive, about.scale, weights)
-        return compute_metrics(*given, with_ranks=with_ranks)[objective.metric]
-
-    predictions = [stored_predictions(materials.folder, trial) for trial in candidates]
+def _choose(
+    materials: Materials, candidates: Sequence[Candidate], best: _Best, history: History, wish: Wish
+) -> _Chosen:
+    jury = Jury(materials)
+    library = jury.library(candidates)
     seed = derive_seed(materials.ground.experiment.strategy.seed, "bags")
-    ensemble = choose(wish.method, Library(predictions, truth, score, objective), Wanted(wish.size, wish.bags, seed))
-    # As the scores that it stands beside: scikit-learn's own figure.
-    together = ensemble.predict(predictions)
-    reported = reported_metric(objective.metric, about.task, truth, together, about.positive, about.scale, weights)
-    return replace(ensemble, score=reported)
+    ensemble = choose(wish.method, library, Wanted(wish.size, wish.bags, seed))
+    together = ensemble.predict(library.predictions)
+    threshold = jury.choose_threshold(together)
+    place = next((place for place, one in enumerate(candidates) if one.trial.number == best.trial), None)
+    validation = {
+        "ensemble": jury.report(Guess(together, threshold=threshold)),
+        "best": history.ends[best.trial].score
+        if place is None
+        else jury.report(Guess(library.predictions[place], threshold=best.threshold)),
+    }
+    return _Chosen(ensemble, candidates, library, threshold, validation)
 
 
-def _truth(materials: Materials) -> Any:
-    about = materials.about
-    return encode_target(materials.rows(materials.split.validation), about.target, about.labels)
-
-
-def _content(
-    materials: Materials, wish: Wish, ensemble: Ensemble, candidates: list[Trial], outcome: Comparison
-) -> dict[str, Any]:
+def _content(materials: Materials, wish: Wish, chosen: _Chosen, outcome: Comparison) -> dict[str, Any]:
     """Arrange the content of `ensemble.json`."""
-    members = [(candidates[index], share) for index, share in ensemble.shares]
-    truth = _truth(materials)
-    predictions = [stored_predictions(materials.folder, trial) for trial, _ in members]
-    shares = [share for _, share in members]
-    is_average = ensemble.mix == AVERAGE
+    evaluation, members = materials.ground.experiment.evaluation, chosen.members
+    predictions, truth = chosen.predictions, chosen.library.truth
+    shares, is_average = [share for _, share in members], chosen.ensemble.mix == AVERAGE
     return {
         "schema": 1,
         "method": wish.method,
         "size": wish.size,
         "bags": wish.bags,
         "objective": asdict(materials.ground.objective),
-        "candidates": len(candidates),
+        "candidates": len(chosen.candidates),
         "members": [
-            {"trial": trial.number, "share": share, "score": trial.score, "weights": trial.weights}
-            for trial, share in members
+            {
+                "trial": member.trial.number,
+                "share": share,
+                "score": member.trial.score,
+                "weights": member.weights,
+                "networks": member.built.n,
+                "refit": member.is_refitted,
+            }
+            for member, share in members
         ],
-        "mix": asdict(ensemble.mix),
-        "weights": sum(trial.weights or 0 for trial, _ in members),
-        "validation": {"ensemble": ensemble.score, "best": candidates[0].score},
-        # Squared error taken apart on validation rows; the identity holds for averages only.
+        "mix": asdict(chosen.ensemble.mix),
+        "weights": sum(member.weights for member, _ in members),
+        # What the choice was made by: rows that the networks which predicted them did not see.
+        "chosen_by": {"rows": len(truth), "folds": evaluation.folds, "repeats": evaluation.repeats},
+        "threshold": chosen.threshold,
+        "validation": chosen.validation,
+        # Squared error taken apart on those rows; the identity holds for averages only.
         "ambiguity": asdict(decompose(predictions, shares, truth)) if is_average else None,
         "correlation": correlate_errors(predictions, truth),
         "test": {name: dict(values) for name, values in outcome.scores.items()} or None,

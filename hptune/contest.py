@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ import polars as pl
 from hptune.artifact import load_artifact, predict_with
 from hptune.bootstrap import Guess
 from hptune.data.kinds import Column
-from hptune.description import Description
+from hptune.description import Description, read_description
 from hptune.objective import Objective
-from hptune.resampling import Interval, better_by, interval
-from hptune.verdict import predict_simply, score, yardstick_of
+from hptune.resampling import Figure, Interval, better_by, interval
+from hptune.verdict import predict_simply, yardstick_of
 
 # Rows that are timed, and how often: what else the machine does can only make it slower.
 _TIMED_ROWS = 4096
@@ -50,7 +50,7 @@ class Comparison:
     Attributes:
         scores: Metrics on test rows by name: `ensemble`, `best`, and the simple predictors; empty without test rows.
         gain: In the objective's metric, above 0 where the ensemble is better; None where it is not defined.
-        interval: Of the gain, over test rows drawn with replacement.
+        interval: Of the gain, over test rows drawn with replacement, in whole groups where there are groups.
         costs: Of `ensemble` and `best`.
     """
 
@@ -66,10 +66,11 @@ def compare(
     about: Description,
     columns: Sequence[Column],
     rows: Mapping[str, pl.DataFrame],
+    groups: npt.NDArray[np.int64] | None,
     objective: Objective,
     seed: int,
 ) -> Comparison:
-    """Compare an ensemble with the best single model.
+    """Compare an ensemble with the best single model, each by the threshold that it was given.
 
     Args:
         ensemble: Its artifact.
@@ -77,29 +78,30 @@ def compare(
         about: What both predict.
         columns: Their inputs.
         rows: Raw rows of train, validation and test, with the target.
+        groups: Of the test rows, which are drawn together; None where rows are drawn one by one.
         objective: The metric that decides.
         seed: Of the bootstrap.
     """
-    models = {"ensemble": load_artifact(ensemble), "best": load_artifact(best)}
+    paths = {"ensemble": ensemble, "best": best}
+    models = {name: load_artifact(path) for name, path in paths.items()}
     test = rows["test"]
     timed = (test if test.height else rows["validation"]).head(_TIMED_ROWS)
-    costs = {
-        name: Cost(path.stat().st_size, _milliseconds(models[name], timed, about))
-        for name, path in (("ensemble", ensemble), ("best", best))
-    }
+    costs = {name: Cost(path.stat().st_size, _milliseconds(models[name], timed, about)) for name, path in paths.items()}
     if not test.height:
         return Comparison({}, None, None, costs)
-    predictions = {name: predict_with(model, test, about.columns) for name, model in models.items()}
-    simple = predict_simply(about, columns, rows["train"], test)
-    scores = {name: score(about, test, given) for name, given in (predictions | simple).items()}
+    guesses = {
+        name: Guess(predict_with(model, test, about.columns), threshold=read_description(paths[name]).threshold)
+        for name, model in models.items()
+    }
+    simple = {name: Guess(given) for name, given in predict_simply(about, columns, rows["train"], test).items()}
+    yardstick = replace(yardstick_of(about, test), groups=groups)
+    scores = {name: yardstick.report(guess) for name, guess in (guesses | simple).items()}
     metric = objective.metric
     if metric not in scores["ensemble"] or metric not in scores["best"]:
         return Comparison(scores, None, None, costs)
-    sign = 1 if objective.direction == "max" else -1
-    yardstick = yardstick_of(about, test)
-    own, other = (yardstick.statistics(Guess(predictions[name], threshold=about.threshold))[metric] for name in models)
-    found = interval(better_by(own, other, objective.direction), len(yardstick.truth), seed)
-    gain = sign * (scores["ensemble"][metric] - scores["best"][metric])
+    own, other = (yardstick.statistics(guess)[metric] for guess in guesses.values())
+    found = interval(Figure(better_by(own, other, objective), test.height, groups), seed)
+    gain = objective.gain(scores["ensemble"][metric], over=scores["best"][metric])
     return Comparison(scores, gain, found, costs)
 
 

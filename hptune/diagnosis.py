@@ -80,10 +80,9 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
     if not draws.size:
         return {"rows": len(truth), "level": LEVEL, "draws": 0, "low": None, "high": None, "rivals": [], **errors}
     objective = materials.ground.objective
-    sign = 1 if objective.direction == "max" else -1
     rivals = []
     for trial, scores in zip(kept[1:], draws[1:], strict=True):
-        low, high = percentiles(sign * (draws[0] - scores))
+        low, high = percentiles(objective.gain(draws[0], over=scores))
         rivals.append({"trial": trial.number, "score": trial.score, "low": low, "high": high})
     low, high = percentiles(draws[0])
     return {

@@ -13,8 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hptune.data.folds import fold_rows
+from hptune.data.split import Split
 from hptune.data.table import Dataset, read_dataset
-from hptune.errors import ExperimentError
+from hptune.errors import DataError, ExperimentError
 from hptune.objective import CLASSIFICATION, METRICS, Objective, metrics_of
 from hptune.parts import WHOLE, name_parts
 from hptune.schedule import Bracket, plan_brackets, smallest_bracket
@@ -83,6 +85,16 @@ class Groundwork:
     def part_names(self) -> tuple[str, ...]:
         """The parts in which every configuration is trained; one without a name where there are none."""
         return name_parts(self.experiment.evaluation.folds, self.experiment.evaluation.repeats)
+
+    @cached_property
+    def folds(self) -> tuple[Split, ...]:
+        """The rows of each fold; empty where there are no folds.
+
+        Raises:
+            DataError: If the rows cannot be folded as demanded.
+        """
+        folds = self.experiment.evaluation.folds
+        return () if folds is None else fold_rows(self.dataset, self.experiment.data.split, folds)
 
     @property
     def identity_sha256(self) -> str:
@@ -207,6 +219,12 @@ def _contradictions(ground: Groundwork) -> list[tuple[str, str]]:
         )
     if task in CLASSIFICATION:
         found.extend(_unknown_labels(ground))
+    try:
+        # Made, not only counted: what stratified groups come to is known only then.
+        _ = ground.folds
+    except DataError as error:
+        key, _, words = error.message.partition(": ")
+        found.append((key, words))
     return found
 
 

@@ -18,7 +18,6 @@ import polars as pl
 
 from hptune.bootstrap import Guess, Yardstick
 from hptune.data.arrays import write_arrays
-from hptune.data.folds import fold_rows
 from hptune.data.preparation import Preparation, TargetScale, fit_preparation, fit_target_scale
 from hptune.data.split import Split, split_rows
 from hptune.data.table import encode_target
@@ -56,24 +55,19 @@ class Materials:
     folder: RunFolder
 
     @cached_property
-    def folds(self) -> tuple[Split, ...]:
-        """The parts of each fold; empty where there are no folds."""
-        folds = self.ground.experiment.evaluation.folds
-        return () if folds is None else fold_rows(self.ground.dataset, self.ground.experiment.data.split, folds)
-
-    @cached_property
     def split(self) -> Split:
         """Which rows train, validate and test; with folds, all rows that train or validate in any of them."""
-        if not self.folds:
+        folds = self.ground.folds
+        if not folds:
             return split_rows(self.ground.dataset, self.ground.experiment.data.split)
-        train = _joined(rows for fold in self.folds for rows in (fold.train, fold.validation))
-        return Split(train, _joined(fold.validation for fold in self.folds), self.folds[0].test)
+        train = _joined(rows for fold in folds for rows in (fold.train, fold.validation))
+        return Split(train, _joined(fold.validation for fold in folds), folds[0].test)
 
     def split_of(self, place: str) -> Split:
         """Return the parts of a place."""
         fold = fold_of(place)
         if fold is not None:
-            return self.folds[fold - 1]
+            return self.ground.folds[fold - 1]
         if place == REFIT:
             return Split(_joined((self.split.train, self.split.validation)), self.split.validation, self.split.test)
         return self.split

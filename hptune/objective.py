@@ -7,7 +7,7 @@ the catalogue only knows which direction makes sense, so that a contradiction is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Direction = Literal["max", "min"]
 Task = Literal["binary", "multiclass", "regression"]
@@ -23,6 +23,11 @@ class Metric:
     name: str
     direction: Direction
     tasks: frozenset[Task]
+
+    @property
+    def aim(self) -> Objective:
+        """The metric as something to strive for."""
+        return Objective(self.name, self.direction)
 
 
 def _catalogue() -> dict[str, Metric]:
@@ -67,6 +72,14 @@ class Objective:
         if than is None:
             return True
         return score > than + by if self.direction == "max" else score < than - by
+
+    def gain(self, score: Any, over: Any) -> Any:
+        """Return by how much a score is better than another, above 0 where it is; numbers, or arrays of them.
+
+        >>> Objective("rmse", "min").gain(2.0, over=3.0), Objective("r2", "max").gain(0.5, over=0.75)
+        (1.0, -0.25)
+        """
+        return score - over if self.direction == "max" else over - score
 
     def sort_key(self, score: float) -> float:
         """Return a number that sorts the best score first."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hptune.objective import Task
+from hptune.objective import Objective, Task
 
 LEVEL = 0.95
 DRAWS = 2000
@@ -48,13 +48,33 @@ class Interval:
     draws: int
 
 
-def interval(statistic: Statistic, rows: int, seed: int, draws: int = DRAWS) -> Interval | None:
+@dataclass(frozen=True)
+class Figure:
+    """A figure of some rows, to be computed of others of their kind.
+
+    Attributes:
+        statistic: One of `metric_statistics`, or a difference of two as `better_by` makes it.
+        rows: How many rows it is over.
+        groups: Rows of equal number are drawn together, (rows,); None where rows are drawn one by one.
+    """
+
+    statistic: Statistic
+    rows: int
+    groups: Ints | None = None
+
+    def draw(self, seed: int, draws: int) -> Floats:
+        """Compute it of rows drawn with replacement, (draws,); equal seeds draw equal rows."""
+        if not self.rows:
+            return np.empty(0)
+        return np.concatenate([self.statistic(counts) for counts in draw_counts(self.rows, seed, draws, self.groups)])
+
+
+def interval(figure: Figure, seed: int, draws: int = DRAWS) -> Interval | None:
     """Return the percentile interval of a figure over rows drawn with replacement.
 
     Args:
-        statistic: The figure, such as one of `metric_statistics`, or a difference of two as `difference` makes it.
-        rows: How many rows it is over.
-        seed: Of the draws; equal seeds draw equal rows.
+        figure: What is computed.
+        seed: Of the draws.
         draws: How often to draw.
 
     Returns:
@@ -63,8 +83,7 @@ def interval(statistic: Statistic, rows: int, seed: int, draws: int = DRAWS) -> 
     Reference:
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    values = np.concatenate([statistic(counts) for counts in draw_counts(rows, seed, draws)]) if rows else np.empty(0)
-    return _between(values, draws)
+    return _between(figure.draw(seed, draws), draws)
 
 
 def _between(values: Floats, draws: int) -> Interval | None:
@@ -80,25 +99,23 @@ def percentiles(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def apart(
-    first: Statistic, first_rows: int, second: Statistic, second_rows: int, seed: int, draws: int = DRAWS
-) -> Interval | None:
-    """Return the interval of first minus second where each is over rows of its own, drawn independently."""
-    values = [
-        np.concatenate([statistic(counts) for counts in draw_counts(rows, seed + place, draws)])
-        for place, (statistic, rows) in enumerate(((first, first_rows), (second, second_rows)))
-    ]
-    return _between(values[0] - values[1], draws)
+def apart(first: Figure, second: Figure, objective: Objective, seed: int, draws: int = DRAWS) -> Interval | None:
+    """Return the interval of how much first is better than second, each over rows of its own, drawn independently."""
+    own, other = (figure.draw(seed + place, draws) for place, figure in enumerate((first, second)))
+    return _between(objective.gain(own, over=other), draws)
 
 
-def difference(first: Statistic, second: Statistic) -> Statistic:
-    """Return first minus second on the same rows, so that what makes rows hard for both cancels (paired bootstrap)."""
-    return lambda counts: first(counts) - second(counts)
+def better_by(first: Statistic, second: Statistic, objective: Objective) -> Statistic:
+    """Return by how much first is better than second, above 0 where it is, whatever the direction of the metric.
 
+    Both are of the same rows, so that what makes rows hard for both cancels (paired bootstrap).
+    """
 
-def better_by(first: Statistic, second: Statistic, direction: str) -> Statistic:
-    """Return by how much first is better than second, above 0 where it is, whatever the direction of the metric."""
-    return difference(first, second) if direction == "max" else difference(second, first)
+    def gain(counts: Floats) -> Floats:
+        found: Floats = objective.gain(first(counts), over=second(counts))
+        return found
+
+    return gain
 
 
 def is_lost(gain: Interval | None) -> bool:

@@ -29,7 +29,10 @@ _TYPES = {
     "truth": {"classes": "<i4", "values": "<f8"},
     "prediction": {"classes": "<f4", "values": "<f4"},
     "weights": {"classes": "<f8", "values": "<f8"},
+    "groups": {"classes": "<i4", "values": "<i4"},
 }
+# What rows need not have, and older files lack.
+_OPTIONAL = ("weights", "groups")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class TestRows:
         sha256: Of the raw rows: equal rows in equal order have equal hashes.
         weights: How much each row counts, (rows,); None where all count the same.
         threshold: Probability from which on a row is taken for the positive class; None for a half.
+        groups: Rows of equal number belong together, (rows,); None where each stands for itself.
     """
 
     # Its name is no test's.
@@ -52,14 +56,14 @@ class TestRows:
     sha256: str
     weights: npt.NDArray[np.float64] | None = None
     threshold: float | None = None
+    groups: npt.NDArray[np.integer[Any]] | None = None
 
     def save(self, path: Path) -> None:
         """Write `test_rows.npz`."""
         arrays = {"truth": self.truth, "prediction": self.prediction, "sha256": np.array(self.sha256)}
-        if self.weights is not None:
-            arrays["weights"] = self.weights
-        if self.threshold is not None:
-            arrays["threshold"] = np.array(self.threshold)
+        threshold = None if self.threshold is None else np.array(self.threshold)
+        known = {"weights": self.weights, "threshold": threshold, "groups": self.groups}
+        arrays |= {name: array for name, array in known.items() if array is not None}
         write_file(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
 
 
@@ -88,11 +92,10 @@ class Baseline:
     def to_json(self) -> str:
         """Write the baseline as one JSON document."""
         kind = "classes" if self.labels else "values"
-        arrays = {"truth": self.rows.truth, "prediction": self.rows.prediction, "weights": self.rows.weights}
         packed = {
-            name: base64.b64encode(np.asarray(array).astype(_TYPES[name][kind]).tobytes()).decode()
-            for name, array in arrays.items()
-            if array is not None
+            name: base64.b64encode(np.asarray(array).astype(types[kind]).tobytes()).decode()
+            for name, types in _TYPES.items()
+            if (array := getattr(self.rows, name)) is not None
         }
         content = {
             "schema": 1,
@@ -143,6 +146,7 @@ def load_test_rows(path: Path) -> TestRows:
                 str(arrays["sha256"]),
                 arrays.get("weights"),
                 None if threshold is None else float(threshold),
+                arrays.get("groups"),
             )
     except (ValueError, OSError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise RunDamagedError(f"{path}: expected the test rows that hptune wrote: {error}") from None
@@ -163,11 +167,11 @@ def load_baseline(path: Path) -> Baseline:
         arrays = {
             name: np.frombuffer(base64.b64decode(rows[name], validate=True), dtype=_TYPES[name][kind])
             for name in _TYPES
-            if name != "weights" or name in rows
+            if name not in _OPTIONAL or name in rows
         }
         shape = (count, len(labels)) if labels else (count,)
         truth, prediction = arrays["truth"].reshape(count), arrays["prediction"].reshape(shape)
-        weights = arrays["weights"].reshape(count) if "weights" in arrays else None
+        weights, groups = (arrays[name].reshape(count) if name in arrays else None for name in _OPTIONAL)
         threshold = content.get("threshold")
         is_known = not labels or (len(labels) > 1 and count and truth.min() >= 0 and truth.max() < len(labels))
         if content["type"] != "baseline" or content["schema"] != 1 or not is_known or not np.isfinite(prediction).all():
@@ -180,7 +184,7 @@ def load_baseline(path: Path) -> Baseline:
             scale=float(content["scale"]),
             metrics={name: float(value) for name, value in content["metrics"].items() if name in METRICS},
             rows=TestRows(
-                truth, prediction, str(rows["sha256"]), weights, None if threshold is None else float(threshold)
+                truth, prediction, str(rows["sha256"]), weights, None if threshold is None else float(threshold), groups
             ),
         )
     except FileNotFoundError:

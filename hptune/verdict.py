@@ -88,7 +88,7 @@ def judge_test_rows(
     """
     yardstick = replace(yardstick_of(about, test), groups=groups)
     own = predict_rows(artifact, test, about.columns)
-    TestRows(yardstick.truth, own, hash_rows(test), yardstick.weights, about.threshold).save(kept)
+    TestRows(yardstick.truth, own, hash_rows(test), yardstick.weights, about.threshold, groups).save(kept)
     simple = predict_simply(about, columns, train, test)
     guesses = {"test": Guess(own, threshold=about.threshold)} | {name: Guess(found) for name, found in simple.items()}
     return {

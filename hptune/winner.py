@@ -85,7 +85,8 @@ def _refit(workshop: Workshop, winner: Trial) -> Trial:
     """
     folder = workshop.materials.folder
     proposal = replace(winner.proposal.as_part(REFIT), until=winner.best_epoch)
-    workshop.train_beside([proposal], folder.read())
+    history = folder.read()
+    workshop.train_beside(workshop.missing([proposal], history), history)
     refit = folder.read().parts[proposal.key]
     if refit.score is None:
         raise NoTrialCompletedError(
@@ -129,8 +130,8 @@ def _optimism(objective: Objective, validation: Mapping[str, float], test: Mappi
     metric = objective.metric
     if test is None or metric not in test or metric not in validation:
         return None
-    sign = 1 if objective.direction == "max" else -1
-    return sign * (validation[metric] - test[metric])
+    flattery: float = objective.gain(validation[metric], over=test[metric])
+    return flattery
 
 
 def hyperparameters_yaml(settings: Mapping[str, Value]) -> str:

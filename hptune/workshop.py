@@ -81,13 +81,17 @@ class Workshop:
         return [proposal for proposal in proposals if proposal.key not in done]
 
     def train_beside(self, proposals: Sequence[Proposal], history: History) -> None:
-        """Train parts that belong to no search, and put them on record; those that are on record already are left out.
+        """Train parts that belong to no search, and put them on record.
+
+        Args:
+            proposals: The parts, of which none is on record with an end, as `missing` finds them.
+            history: What is on record.
 
         Raises:
             InterruptedSearchError: If a signal asked to stop; everything finished is on record.
         """
         most = self.materials.ground.experiment.budget.max_attempts
-        queue = self.missing(proposals, history)
+        queue = list(proposals)
         tries = {proposal.key: history.tries.get(proposal.key, Tries()) for proposal in queue}
         if not queue:
             return

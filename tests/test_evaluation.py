@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,24 @@ import pytest
 from sklearn import metrics as sk
 
 from hptune.answering import evaluate, predict
-from hptune.api import report, search
+from hptune.api import ensemble, report, search
+from hptune.bootstrap import Guess
 from hptune.confirmation import plan_confirmation
+from hptune.console.one_trial import show_one_trial
 from hptune.console.screen import show_report
+from hptune.description import read_description
 from hptune.groundwork import lay_groundwork
 from hptune.materials import Materials
 from hptune.objective import Objective
 from hptune.parts import name_parts
 from hptune.reporting.machine import to_json
 from hptune.reporting.markdown import to_markdown
+from hptune.reporting.words import describe_ensemble
+from hptune.resampling import Figure, better_by, interval
 from hptune.run.folder import RunFolder
 from hptune.run.records import History
 from hptune.testrows import TEST_ROWS, load_test_rows
+from hptune.trial import derive_seed
 
 pytestmark = pytest.mark.tensorflow
 
@@ -107,7 +114,7 @@ def test_predictions_are_those_of_the_fold_that_held_a_row_out(runs: Path) -> No
     joined = np.load(folder.verified(trial.file("predictions.npy")))
 
     assert len(joined) == len(materials.split.validation) == len(materials.split.train) == 142
-    for part, fold in zip(PARTS, materials.folds, strict=True):
+    for part, fold in zip(PARTS, materials.ground.folds, strict=True):
         own = np.load(folder.verified(history.parts[0, part].file("predictions.npy")))
         assert np.allclose(joined[np.isin(materials.split.validation, fold.validation)], own, atol=1e-7)
     # The means of each fold's own training rows, not of all rows.
@@ -133,6 +140,39 @@ def test_candidates_are_confirmed_and_the_report_says_how_sure_it_is(runs: Path)
     assert metrics["trial"] == min((int(row["weights"]), int(row["trial"])) for row in tied)[1]
     assert choice["sentence"] in to_markdown(report("wine", runs=runs)).replace("\\", "")
     assert choice["sentence"] in (runs / "wine" / "report.html").read_text()
+
+
+def test_one_trial_is_told_with_its_parts_and_their_spread(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = report("wine", runs=runs)
+    trial = summary.leaderboard.scored[0]
+
+    show_one_trial(summary, trial.number, "json", None)
+    document = json.loads(capsys.readouterr().out)
+    show_one_trial(summary, trial.number, "terminal", None)
+    words = capsys.readouterr().out
+
+    own = [row for row in rows_of(runs / "wine" / "folds.csv") if row["trial"] == str(trial.number)]
+    assert [part["part"] for part in document["parts"]][:3] == list(PARTS)
+    told = {part["part"]: part["score"] for part in document["parts"]}
+    assert told == {row["part"]: float(row["score"]) for row in own}
+    assert len({part["seed"] for part in document["parts"]}) == 3 + 2 * 3
+    scores = [part["score"] for part in document["parts"][:3]]
+    assert document["spread"]["search"] == pytest.approx(
+        {
+            "n": 3,
+            "mean": trial.score,
+            "std_error": trial.std_error,
+            "lowest": min(scores),
+            "highest": max(scores),
+        }
+    )
+    again = summary.leaderboard.confirmed[trial.number]
+    spread = document["spread"]["confirmation"]
+    assert (spread["mean"], spread["std_error"], spread["n"]) == (again.score, again.std_error, 2)
+    assert f"search: {trial.score:.4g} ± {trial.std_error:.4g} (mean and standard error of 3)" in words
+    assert all(part["part"] in words for part in document["parts"])
+    assert [layer["name"] for layer in document["layers"]] == ["block_1_dense", "output"]
+    assert "unconnected" in words
 
 
 def test_a_confirmed_search_is_not_confirmed_again(runs: Path) -> None:
@@ -247,3 +287,69 @@ def test_calibration_is_measured_on_test_rows(runs: Path) -> None:
     )
     assert metrics["calibration"]["error"] == pytest.approx(error / truth.weights.sum())
     assert sum(entry["rows"] for entry in metrics["calibration"]["bins"]) == len(claimed)
+
+
+@pytest.fixture
+def copies(runs: Path, tmp_path: Path) -> Path:
+    """The runs, to which an ensemble may be added."""
+    return shutil.copytree(runs, tmp_path / "runs")
+
+
+def test_an_ensemble_is_chosen_out_of_fold_and_holds_the_networks_of_every_fold(copies: Path) -> None:
+    content = ensemble("wine", method="top", size=2, runs=copies)
+
+    folder = RunFolder(copies / "wine")
+    materials, history = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder), folder.read()
+    assert content["chosen_by"] == {"rows": len(materials.split.validation), "folds": 3, "repeats": 1}
+    numbers = [member["trial"] for member in content["members"]]
+    assert [member["networks"] for member in content["members"]] == [3, 3]
+    assert content["weights"] == sum(history.parts[number, part].weights or 0 for number in numbers for part in PARTS)
+    # The mean of two networks in each fold, neither of which has seen its rows; then the mean over the folds.
+    scores = []
+    for part in PARTS:
+        guesses = [materials.guess(history.parts[number, part]) for number in numbers]
+        truth = materials.yardstick(materials.split.validation[guesses[0].rows]).truth
+        together = np.mean([guess.values.astype(float) for guess in guesses], axis=0)
+        scores.append(sk.accuracy_score(truth, together.argmax(axis=1)))
+    assert content["validation"]["ensemble"] == pytest.approx(np.mean(scores))
+    assert content["validation"]["best"] == pytest.approx(history.ends[metrics_of(folder.path)["trial"]].score)
+    parts = content["ambiguity"]
+    assert parts["ensemble"] == pytest.approx(parts["members"] - parts["disagreement"], abs=1e-9)
+    assert content["test"]["best"] == metrics_of(folder.path)["test"]
+    assert content["gain_interval"]["low"] <= content["gain"] <= content["gain_interval"]["high"]
+    assert content["cost"]["ensemble"]["size_bytes"] > content["cost"]["best"]["size_bytes"]
+    assert "trials are averages of their folds, 6 networks in all" in "\n".join(describe_ensemble(content))
+
+
+def test_an_ensemble_takes_the_last_training_and_its_gain_is_drawn_by_groups_at_its_threshold(copies: Path) -> None:
+    content = ensemble("rare", method="top", size=2, runs=copies)
+
+    folder, metrics = RunFolder(copies / "rare"), metrics_of(copies / "rare")
+    by_trial = {member["trial"]: member for member in content["members"]}
+    winner = by_trial.pop(metrics["trial"])
+    assert (winner["refit"], winner["networks"]) == (True, 1)
+    assert [(member["refit"], member["networks"]) for member in by_trial.values()] == [(False, 2)]
+    assert "trained on training and validation rows together" in "\n".join(describe_ensemble(content))
+    threshold = read_description(folder.ensemble / "model.keras").threshold
+    assert content["threshold"] == threshold
+    assert threshold is not None
+    # The best single model is judged by the threshold that it was delivered with.
+    assert content["test"]["best"] == metrics["test"]
+    materials = Materials(lay_groundwork(folder.path / "resolved.yaml"), folder)
+    test = materials.split.test
+    lines = (copies / "rare.csv").read_text().splitlines()
+    (copies / "test.csv").write_text("\n".join([lines[0], *(lines[1 + row] for row in test)]) + "\n")
+    yardstick = materials.yardstick(test)
+    figures = []
+    for model, own in (("ensemble", threshold), ("best", metrics["threshold"])):
+        table = predict(str(folder.path / model / "model.keras"), copies / "test.csv").table
+        guess = Guess(table.select("p_ill", "p_well").to_numpy(), threshold=own)
+        figures.append(yardstick.statistics(guess)["f1"])
+    gain = better_by(figures[0], figures[1], Objective("f1", "max"))
+    seed = derive_seed(FOLDED["strategy"]["seed"], "ensemble")
+    drawn = [interval(Figure(gain, len(test), groups), seed) for groups in (yardstick.groups, None)]
+    assert drawn[0] != drawn[1]
+    assert drawn[0] is not None
+    assert (content["gain_interval"]["low"], content["gain_interval"]["high"]) == pytest.approx(
+        (drawn[0].low, drawn[0].high)
+    )

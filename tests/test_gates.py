@@ -30,17 +30,28 @@ LABELS = ("no", "yes")
 ABOUT = Description("binary", "y", LABELS, 1, 1.0, (("x", "numeric"),), {}, ("",), None)
 
 
-def finish(folder: Path, skill: float, *, rows: str = "same", seed: int = 1, about: Description = ABOUT) -> Path:
-    """Make a run whose best model knows a share of the truth; `seed` is of what it errs in."""
+def finish(
+    folder: Path,
+    skill: float,
+    *,
+    rows: str = "same",
+    seed: int = 1,
+    about: Description = ABOUT,
+    groups: Any = None,
+    by_groups: Any = None,
+) -> Path:
+    """Make a run whose best model knows a share of the truth; `seed` is of what it errs in, row by row or in groups."""
     truth = np.random.default_rng(0).integers(0, 2, ROWS)
     score = np.random.default_rng(seed).random(ROWS)
+    if by_groups is not None:
+        score = score[by_groups]
     positive = np.where(score < skill, 0.9 * truth + 0.05, 0.95 - 0.9 * truth)
     prediction = np.stack([1 - positive, positive], axis=1).astype(np.float32)
     make_run(folder, [0.5], "budget used", metric="accuracy")
     (folder / "best").mkdir()
     with zipfile.ZipFile(folder / "best" / "model.keras", "w") as archive:
         archive.writestr(ENTRY, about.to_json())
-    TestRows(truth, prediction, rows).save(folder / "best" / "test_rows.npz")
+    TestRows(truth, prediction, rows, groups=groups).save(folder / "best" / "test_rows.npz")
     scores = reported_metrics("binary", truth, prediction, 1)
     verdict = {"trial": 0, "validation": scores, "test": scores, "baselines": {}, "rows": {}}
     (folder / "best" / "metrics.json").write_text(json.dumps(verdict))
@@ -131,6 +142,35 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, baseline: Path
         compare(baseline, str(other))
     with pytest.raises(UsageError, match="the run has no test rows on record"):
         compare(baseline, str(bare))
+
+
+def test_rows_of_a_group_are_drawn_together_and_a_loss_in_few_groups_is_noise(tmp_path: Path) -> None:
+    """Twenty groups err and succeed as one: what is certain over 400 rows is not over 20 groups."""
+    groups = np.arange(ROWS) // 20
+    runs = {}
+    for name, known in (("rows", None), ("groups", groups)):
+        before, after = (
+            finish(tmp_path / f"{name}-{skill}", skill, seed=2, groups=known, by_groups=groups) for skill in (0.8, 0.6)
+        )
+        path = tmp_path / f"{name}.json"
+        path.write_text(make_baseline(str(before)))
+        runs[name] = path, after
+    blind, honest = (compare(path, str(after)) for path, after in runs.values())
+    # The baseline alone knows the groups, then the run alone.
+    before_alone = compare(runs["groups"][0], str(runs["rows"][1]))
+    after_alone = compare(runs["rows"][0], str(runs["groups"][1]))
+
+    kept = load_baseline(runs["groups"][0]).rows.groups
+    assert kept is not None
+    assert (kept == groups).all()
+    first, second = blind.decisive.interval, honest.decisive.interval
+    assert first is not None
+    assert second is not None
+    assert second.high - second.low > 2 * (first.high - first.low)
+    assert blind.is_worse
+    assert before_alone.decisive.interval == after_alone.decisive.interval == second
+    assert honest.verdict.endswith("the same test rows, drawn in whole groups)")
+    assert blind.verdict.endswith("the same test rows)")
 
 
 def test_rows_are_known_by_their_content() -> None:

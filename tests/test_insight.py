@@ -106,6 +106,8 @@ def test_regularization_is_told_layer_by_layer(runs: Path) -> None:
     for trial in summary.leaderboard.scored:
         with np.load(folder.verified(trial.file("weights.npz"))) as arrays:
             kernels = {name.removesuffix("/kernel"): arrays[name] for name in arrays.files if name.endswith("/kernel")}
+        silent = json.loads(folder.verified(trial.file("curve.json")).read_text())["silent_units"]
+        assert silent.keys() == {name for name in kernels if name != "output"}
         entry = told[trial.number]
         assert entry["gap"] == trial.metrics["loss"] - trial.metrics["train_loss"]
         assert entry["weights_left"] == trial.weights - sum(int((kernel == 0).sum()) for kernel in kernels.values())
@@ -116,8 +118,13 @@ def test_regularization_is_told_layer_by_layer(runs: Path) -> None:
                 "zeros": pytest.approx(np.mean(kernel == 0)),
                 "norm": pytest.approx(np.linalg.norm(kernel)),
                 "units": kernel.shape[1],
-                "dead": int((np.abs(kernel).sum(axis=0) == 0).sum()),
+                "dead": silent.get(name),
+                "unconnected": int((np.abs(kernel).sum(axis=0) == 0).sum()),
             }
+    # What is unconnected says the same of every row, but a unit may also be dead with all its weights.
+    layers = [layer for entry in told.values() for layer in entry["layers"] if layer["dead"] is not None]
+    assert all(layer["unconnected"] <= layer["dead"] <= layer["units"] for layer in layers)
+    assert layers
     page = (runs / "wine" / "report.html").read_text()
     best = told[summary.best.number]
     assert f"{best['weights']} numbers, {best['weights_left']} without those that are zero" in page
@@ -162,6 +169,7 @@ def test_the_page_tells_the_verdict(runs: Path) -> None:
 
     assert f"from {validation['draws']} bootstrap draws of the {validation['rows']} validation rows" in page
     assert "always saying the class shares" in page
+    assert page.count("scored after everything was chosen") == 1
     assert "Confusion matrix" in page
     assert "hptune ensemble wine averages the best trials" in page
     assert 'data-figure="residuals"' in (runs / "diabetes" / "report.html").read_text()

@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 
 from hptune.bootstrap import Guess, Yardstick, draw_scores
 from hptune.metrics import compute_metrics
-from hptune.objective import Task
+from hptune.objective import METRICS, Task
 from hptune.resampling import (
     DRAWS,
+    Figure,
+    apart,
     better_by,
-    difference,
     draw_counts,
     interval,
     is_lost,
     metric_statistics,
 )
+
+RMSE = METRICS["rmse"].aim
 
 
 def make_rows(task: str, seed: int, rows: int) -> tuple[Any, Any, int | None]:
@@ -116,7 +119,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     for seed in range(300):
         truth = (generator.random(200) < 0.8).astype(int)
         prediction = np.tile([0.4, 0.6], (200, 1))
-        found = interval(metric_statistics("binary", truth, prediction, 1)["accuracy"], 200, seed, 400)
+        found = interval(Figure(metric_statistics("binary", truth, prediction, 1)["accuracy"], 200), seed, 400)
         assert found is not None
         covered += found.low <= 0.8 <= found.high
 
@@ -131,22 +134,23 @@ def test_a_paired_difference_is_surer_than_two_single_scores() -> None:
     better, worse = truth + hard, truth + 1.1 * hard
     first, second = (metric_statistics("regression", truth, given, None)["rmse"] for given in (better, worse))
 
-    gain = interval(better_by(first, second, "min"), 300, 1)
-    alone = interval(first, 300, 1)
+    gain = interval(Figure(better_by(first, second, RMSE), 300), 1)
+    alone = interval(Figure(first, 300), 1)
 
     assert gain is not None
     assert alone is not None
     assert 0 < gain.low < gain.high
     assert gain.high - gain.low < (alone.high - alone.low) / 4
     assert not is_lost(gain)
-    assert is_lost(interval(better_by(second, first, "min"), 300, 1))
+    assert is_lost(interval(Figure(better_by(second, first, RMSE), 300), 1))
 
 
 def test_equal_models_are_never_told_apart() -> None:
     truth, prediction, _ = make_rows("multiclass", 1, 50)
     scores = metric_statistics("multiclass", truth, prediction, None)["accuracy"]
+    same = better_by(scores, scores, METRICS["accuracy"].aim)
 
-    found = interval(difference(scores, scores), 50, 1)
+    found = interval(Figure(same, 50), 1)
 
     assert found is not None
     assert (found.low, found.high, found.draws) == (0, 0, DRAWS)
@@ -156,5 +160,26 @@ def test_equal_models_are_never_told_apart() -> None:
 def test_what_is_hardly_ever_defined_has_no_interval() -> None:
     truth, prediction = np.array([0] * 9), np.tile([0.5, 0.5], (9, 1))
 
-    assert interval(metric_statistics("binary", truth, prediction, 1)["roc_auc"], 9, 1) is None
-    assert interval(metric_statistics("binary", truth[:0], prediction[:0], 1)["accuracy"], 0, 1) is None
+    of_one_class, of_nothing = (metric_statistics("binary", truth[:n], prediction[:n], 1) for n in (9, 0))
+    assert interval(Figure(of_one_class["roc_auc"], 9), 1) is None
+    assert interval(Figure(of_nothing["accuracy"], 0), 1) is None
+
+
+def test_rows_of_a_group_are_drawn_together() -> None:
+    """Ten copies of each row say no more than the row: intervals by groups are those of the rows alone."""
+    truth, prediction, _ = make_rows("regression", 2, 40)
+    figure = Figure(metric_statistics("regression", truth, prediction, None)["rmse"], 40)
+    copies = metric_statistics("regression", np.repeat(truth, 10), np.repeat(prediction, 10), None)["rmse"]
+    groups = np.repeat(np.arange(40), 10)
+
+    alone, together, blind = (interval(one, 1) for one in (figure, Figure(copies, 400, groups), Figure(copies, 400)))
+
+    assert alone is not None
+    assert together is not None
+    assert blind is not None
+    assert (together.low, together.high) == pytest.approx((alone.low, alone.high), rel=0.05)
+    assert blind.high - blind.low < (together.high - together.low) / 2
+    against = apart(Figure(copies, 400, groups), figure, RMSE, 1)
+    assert against is not None
+    assert against.low < 0 < against.high
+    assert against.high - against.low > together.high - together.low

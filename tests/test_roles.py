@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hptune.data.folds import fold_rows
 from hptune.data.split import Split, part_sizes, split_rows
 from hptune.errors import DataError, ExperimentError
-from hptune.groundwork import Groundwork
+from hptune.groundwork import Groundwork, lay_groundwork
 from hptune.spec import SplitSpec
 
 Lay = Callable[..., Groundwork]
@@ -169,11 +170,56 @@ def test_folds_are_stratified_and_each_row_validates_once(ground: Lay) -> None:
     assert all(np.array_equal(a.validation, b.validation) for a, b in zip(folds, again, strict=True))
 
 
-def test_too_many_folds_are_refused(ground: Lay) -> None:
+@pytest.mark.parametrize(
+    ("kind", "role", "folds", "message"),
+    [
+        ("few rows", "", 9, "9 folds cannot be made: 8 rows train and validate; take at most 8"),
+        ("class", "", 6, 'class "b" has 4 rows, and each fold needs one; take at most 4'),
+        ("groups", "group", 4, "these rows are of 3 groups, each of which stays whole; take at most 3"),
+        ("class in a group", "group", 2, 'class "b" has 1 group, and each fold needs one; leave evaluation.folds out'),
+        ("times", "time", 5, "these rows have 5 different times, of which the first only train; take at most 4"),
+        ("one time", "time", 3, "too many rows have the same time, which stay together; take fewer"),
+        ("late class", "time", 3, 'expected every class among the training rows, got none of "b"'),
+    ],
+)
+def test_folds_that_cannot_be_made_are_told_at_their_line_before_anything_is_trained(
+    tmp_path: Path, kind: str, role: str, folds: int, message: str
+) -> None:
+    rows = {
+        "few rows": [(row, row + 0.5) for row in range(8)],
+        "class": [(row, "ab"[row < 4]) for row in range(30)],
+        "groups": [(row % 3, "ab"[row % 2]) for row in range(60)],
+        "class in a group": [(row % 6, "ab"[row % 6 == 0]) for row in range(60)],
+        "times": [(row % 5, row + 0.5) for row in range(40)],
+        "one time": [(max(row, 30), row + 0.5) for row in range(40)],
+        "late class": [(row, "ab"[row > 30]) for row in range(40)],
+    }[kind]
+    lines = [f"{number},{value},{truth}" for number, (value, truth) in enumerate(rows)]
+    (tmp_path / "table.csv").write_text("\n".join(["x,role,y", *lines]) + "\n")
+    is_regression = isinstance(rows[0][1], float)
+    config = tmp_path / "experiment.yaml"
+    columns = f"  columns: {{{role}: role}}\n" if role else ""
+    metric = "rmse, direction: min" if is_regression else "accuracy, direction: max"
+    config.write_text(
+        f"name: test\nevaluation:\n  folds: {folds}\ndata:\n  source: table.csv\n  target: y\n  split: {{test: 0}}\n"
+        f"{columns}objective: {{metric: {metric}}}\nstrategy: {{name: random}}\nbudget: {{max_trials: 1}}\n"
+    )
+
+    with pytest.raises(ExperimentError) as caught:
+        lay_groundwork(config)
+
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"{config}:3:10: evaluation.folds: ")
+    assert message in fault
+    assert f"  folds: {folds}\n" in fault
+
+
+def test_as_many_folds_as_are_said_to_be_possible_can_be_made(ground: Lay) -> None:
     dataset = ground(table(20)).dataset
 
-    with pytest.raises(DataError, match=r"evaluation\.folds: 12 folds cannot be made: a class has 8 rows only"):
+    with pytest.raises(DataError, match=r'class "\w+" has 8 rows, and each fold needs one; take at most 8'):
         fold_rows(dataset, SplitSpec(), 12)
+    assert len(fold_rows(dataset, SplitSpec(), 8)) == 8
 
 
 def test_a_part_without_weight_is_refused(ground: Lay) -> None:

@@ -21,7 +21,6 @@ from hptune.afterwards import Page
 from hptune.answering import Evaluation
 from hptune.api import Starter
 from hptune.errors import HptuneError, UsageError
-from hptune.objective import Objective
 from hptune.reporting.gates import Comparison
 from hptune.reporting.machine import to_csv, to_json, trial_record
 from hptune.reporting.markdown import to_markdown
@@ -38,7 +37,7 @@ from hptune.reporting.words import (
 )
 from hptune.run.files import write_file, write_text
 from hptune.run.repair import Repaired
-from hptune.trial import Outcome, Trial
+from hptune.trial import Outcome
 
 _SHOWN_RANKS = 10
 _SHOWN_COLUMNS = 30
@@ -161,19 +160,6 @@ def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
     return shown
 
 
-def show_trial(console: Console, trial: Trial, objective: Objective) -> None:
-    """Print one trial whole."""
-    record = trial_record(trial)
-    facts = [
-        (name, record[name]) for name in ("status", "attempt", "best_epoch", "epochs", "weights", "engine", "seed")
-    ]
-    facts += [("seconds", record["seconds"]), ("message", record["message"])]
-    console.print(table(f"Trial {trial.number}", ("", ""), facts))
-    console.print(table("Values", ("dimension", "value"), trial.proposal.values.items(), ["value"]))
-    if trial.metrics:
-        console.print(table(f"Metrics (objective: {objective.metric})", ("metric", "score"), trial.metrics.items()))
-
-
 def show_check(console: Console, facts: Mapping[str, Any]) -> None:
     """Print what `check` found."""
     data = facts["data"]
@@ -212,22 +198,6 @@ def done_record(summary: Summary) -> dict[str, Any]:
         "best": trial_record(best) if best is not None else None,
         "metrics": summary.verdict,
     }
-
-
-def show_one_trial(summary: Summary, number: int, form: str, output: Path | None) -> None:
-    """Print one trial whole, as JSON or as tables.
-
-    Raises:
-        UsageError: If no such trial has ended.
-    """
-    trial = next((trial for trial in summary.leaderboard.trials if trial.number == number), None)
-    if trial is None:
-        last = max((trial.number for trial in summary.leaderboard.trials), default=None)
-        raise UsageError(f"--trial {number}: expected a trial that has ended, the last one is {last}")
-    if form == "json":
-        write(json.dumps(trial_record(trial), indent=1, ensure_ascii=False) + "\n", output)
-    else:
-        show_trial(out(), trial, summary.objective)
 
 
 def show_report(summary: Summary, form: str, output: Path | None, comparison: Comparison | None = None) -> None:

@@ -147,6 +147,18 @@ class Block:
         return keras.layers.Add(name=f"{name}_add")([shortcut, x])
 
 
+def unit_layers(model: keras.Model) -> dict[str, str]:
+    """Name the layers whose outputs are what the units of hidden dense layers say, by the names of these.
+
+    >>> inputs = keras.Input((3,))
+    >>> block = Block(units=8, activation="relu", batch_norm="none", dropout=0.0, residual=False)
+    >>> unit_layers(keras.Model(inputs, block(inputs, Penalties(kernel=0.0, bias=0.0), Seeds(1), "block_1")))
+    {'block_1_dense': 'block_1_activation'}
+    """
+    names = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Activation)]
+    return {name.replace("_activation", "_dense"): name for name in names}
+
+
 def embedding_width(size: int, setting: int | str) -> int:
     """Choose the width of an embedding: as set, or min(50, 1.6 n^0.56) rounded up.
 

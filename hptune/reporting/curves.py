@@ -1,4 +1,4 @@
-"""Learning curves of trials; those of a trial in parts are averaged epoch by epoch."""
+"""Learning curves of trials, averaged epoch by epoch where a trial has parts, and what else their files tell."""
 
 from __future__ import annotations
 
@@ -19,11 +19,25 @@ def read_curves(folder: RunFolder, trial: Trial) -> dict[str, Epochs]:
     Raises:
         RunDamagedError: If a curve is not what was recorded.
     """
-    curves: dict[str, Epochs] = {}
+    return {part: content["epochs"] for part, content in _read(folder, trial).items()}
+
+
+def read_silent_units(folder: RunFolder, trial: Trial) -> dict[str, dict[str, int]]:
+    """Read how many units of each layer say the same of every row, by part; empty in runs of older versions.
+
+    Raises:
+        RunDamagedError: If a curve is not what was recorded.
+    """
+    return {part: content.get("silent_units", {}) for part, content in _read(folder, trial).items()}
+
+
+def _read(folder: RunFolder, trial: Trial) -> dict[str, dict[str, Any]]:
+    curves: dict[str, dict[str, Any]] = {}
     for file in trial.files_named(CURVE):
         path = folder.verified(file)
         try:
-            curves[part_of_file(file.name)] = json.loads(path.read_text())["epochs"]
+            content = json.loads(path.read_text())
+            curves[part_of_file(file.name)] = {**content, "epochs": list(content["epochs"])}
         except (ValueError, KeyError, TypeError) as error:
             raise RunDamagedError(f"{path}: expected the JSON that hptune wrote: {error}") from None
     return curves

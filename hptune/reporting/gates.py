@@ -13,7 +13,7 @@ from hptune.errors import GateError, UsageError
 from hptune.objective import METRICS, Objective
 from hptune.reporting.summary import Summary
 from hptune.reporting.words import format_number, printable
-from hptune.resampling import Interval, apart, better_by, interval, is_lost, metric_statistics
+from hptune.resampling import Figure, Interval, apart, better_by, interval, is_lost, metric_statistics
 from hptune.run.folder import RunFolder
 from hptune.testrows import TEST_ROWS, Baseline, load_baseline, load_test_rows
 from hptune.trial import derive_seed
@@ -59,12 +59,14 @@ class Comparison:
         metric: The objective, which alone decides.
         is_paired: Whether both were scored on the same rows.
         changes: Of every metric.
+        is_grouped: Whether rows were drawn in whole groups.
     """
 
     baseline: str
     metric: str
     is_paired: bool
     changes: tuple[Change, ...]
+    is_grouped: bool = False
 
     @property
     def decisive(self) -> Change:
@@ -84,6 +86,7 @@ class Comparison:
         if change.interval is None:
             word = "no interval can be drawn, so that nothing is demanded"
         rows = "the same test rows" if self.is_paired else "other test rows than the baseline's, so less is certain"
+        rows += ", drawn in whole groups" if self.is_grouped else ""
         return (
             f"test {self.metric} {format_number(change.after)}, baseline {format_number(change.before)}: {word} "
             f"(gain {format_number(change.gain)}{_between(change.interval)}; {rows})"
@@ -139,24 +142,26 @@ def compare(folder: RunFolder, summary: Summary, path: Path) -> Comparison:
         )
         for model in (before, after)
     )
+    # Either run may be the one that says which rows belong together.
+    groups = after.rows.groups if after.rows.groups is not None else before.rows.groups
     changes = []
     for name in after.metrics:
         if name not in before.metrics or name not in new:
             continue
-        direction = METRICS[name].direction
-        sign = 1 if direction == "max" else -1
+        aim, count = METRICS[name].aim, len(after.rows.truth)
         if is_paired:
-            found = interval(better_by(new[name], old[name], direction), len(after.rows.truth), seed)
+            found = interval(Figure(better_by(new[name], old[name], aim), count, groups), seed)
         else:
-            rows = len(after.rows.truth), len(before.rows.truth)
-            found = apart(new[name], rows[0], old[name], rows[1], seed)
-            if found is not None and sign < 0:
-                found = Interval(-found.high, -found.low, found.level, found.draws)
-        gain = sign * (after.metrics[name] - before.metrics[name])
+            own, other = (
+                Figure(figures[name], len(model.rows.truth), model.rows.groups)
+                for figures, model in ((new, after), (old, before))
+            )
+            found = apart(own, other, aim, seed)
+        gain = aim.gain(after.metrics[name], over=before.metrics[name])
         changes.append(Change(name, before.metrics[name], after.metrics[name], gain, found))
     if metric not in {change.metric for change in changes}:
         raise UsageError(f"{path}: expected the metric {metric}, which the run was searched by, got none in it")
-    return Comparison(before.run, metric, is_paired, tuple(changes))
+    return Comparison(before.run, metric, is_paired, tuple(changes), groups is not None)
 
 
 def check_comparison(comparison: Comparison) -> Check:

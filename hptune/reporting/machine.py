@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from hptune.leaderboard import table_to_csv
+from hptune.parts import is_beside, mean, standard_error
 from hptune.reporting.gates import Comparison
-from hptune.reporting.summary import Summary
+from hptune.reporting.summary import Summary, scores_of_seeds, told_of_layers
 from hptune.trial import Trial
 
 
@@ -70,4 +72,49 @@ def trial_record(trial: Trial) -> dict[str, Any]:
         "seconds": round(trial.seconds, 3),
         "worker": trial.worker,
         "message": trial.message,
+    }
+
+
+def trial_document(summary: Summary, trial: Trial) -> dict[str, Any]:
+    """Tell all about one trial: beside its record its parts, how their scores scatter, and its layers.
+
+    `spread` holds figures over the parts of the `search` (folds and repeats) and of its `confirmation` (a seed counts
+    once, as the mean over its folds); None where there are none.
+    """
+    parts = summary.parts.get(trial.number, ())
+    own = [part for part in parts if not is_beside(part.proposal.part)]
+    confirmed = [part for part in parts if is_beside(part.proposal.part)]
+    scores = [part.score for part in own if part.score is not None]
+    return {
+        **trial_record(trial),
+        "std_error": trial.std_error,
+        "n": trial.n,
+        "parts": [
+            {
+                "part": part.proposal.part,
+                "status": part.outcome.value,
+                "score": part.score,
+                "best_epoch": part.best_epoch,
+                "epochs": part.epochs,
+                "weights": part.weights,
+                "seed": part.proposal.seed,
+                "seconds": round(part.seconds, 3),
+                "message": part.message,
+            }
+            for part in (*own, *confirmed)
+        ],
+        "spread": {"search": _spread(scores), "confirmation": _spread(scores_of_seeds(confirmed))},
+        "layers": (told_of_layers(summary, trial.number) or {}).get("layers"),
+    }
+
+
+def _spread(scores: Sequence[float]) -> dict[str, Any] | None:
+    if not scores:
+        return None
+    return {
+        "n": len(scores),
+        "mean": mean(scores),
+        "std_error": standard_error(scores),
+        "lowest": min(scores),
+        "highest": max(scores),
     }

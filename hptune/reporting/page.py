@@ -19,7 +19,7 @@ from hptune.reporting.importance import measure_importance
 from hptune.reporting.page_data import gather_data
 from hptune.reporting.recorded import experiment_of
 from hptune.reporting.story import count_failures, tell_story
-from hptune.reporting.summary import Summary, summarize
+from hptune.reporting.summary import Summary, summarize, told_of_layers
 from hptune.reporting.words import describe_ensemble, format_bytes, format_number, printable, verdict_rows
 from hptune.run.files import write_text
 from hptune.run.folder import PAGE, RunFolder
@@ -79,7 +79,7 @@ def render_page(folder: RunFolder) -> str:
             "files": history.header["data"],
             "environment": _read_environment(folder),
             "experiment": _read_text(folder, "experiment.yaml"),
-            "layers": _layers_of_best(summary),
+            "layers": summary.best and told_of_layers(summary, summary.best.number),
             "calibration": validation.get("calibration"),
             "has_zeros": any(share is not None for share in data["trials"]["zeros"]),
             "data": data,
@@ -162,12 +162,6 @@ def _verdict_table(summary: Summary) -> Mapping[str, Any] | None:
     if not rows:
         return None
     return {"columns": list(rows[0][1]), "rows": [(name, list(scores.values())) for name, scores in rows]}
-
-
-def _layers_of_best(summary: Summary) -> Mapping[str, Any] | None:
-    """Return what regularization did to the model that is delivered."""
-    told = (summary.insight or {}).get("regularization") or []
-    return next((trial for trial in told if summary.best is not None and trial["trial"] == summary.best.number), None)
 
 
 def _shade(confusion: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

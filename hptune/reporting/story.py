@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hptune.objective import Objective
 from hptune.reporting.advice import Finding
 from hptune.reporting.summary import Summary
 from hptune.reporting.words import describe_certainty, format_duration, format_interval, format_number
@@ -62,7 +61,7 @@ def tell_story(
         headline=_headline(summary, validation),
         basis=_basis(summary),
         interval=_interval(validation),
-        baselines=tuple(_against_baselines(summary.verdict, summary.objective)),
+        baselines=tuple(_against_baselines(summary)),
         certainty=tuple(_certainty(summary, validation)),
         effort=_effort(summary, active_s, workers),
         advice=tuple(_advice(summary, findings)),
@@ -99,7 +98,8 @@ def _basis(summary: Summary) -> str:
     number, score = summary.best.number, format_number(summary.best.score)
     if _of_test(summary) is None:
         return f"on validation rows, trial {number}"
-    return f"on {(summary.verdict or {})['rows']['test']} test rows, trial {number}; {score} on validation rows"
+    rows = (summary.verdict or {})["rows"]["test"]
+    return f"on {rows} test rows, scored after everything was chosen; trial {number}, {score} on validation rows"
 
 
 def _interval(validation: Mapping[str, Any] | None) -> str:
@@ -112,11 +112,16 @@ def _interval(validation: Mapping[str, Any] | None) -> str:
     )
 
 
-def _against_baselines(verdict: Mapping[str, Any] | None, objective: Objective) -> list[str]:
+def _against_baselines(summary: Summary) -> list[str]:
+    verdict, objective = summary.verdict, summary.objective
     test = ((verdict or {}).get("test") or {}).get(objective.metric)
     if verdict is None or test is None:
         return []
-    lines = [f"{format_number(test)} on {verdict['rows']['test']} test rows, scored after everything was chosen."]
+    lines = []
+    if _of_test(summary) is None:
+        # The headline is of validation rows.
+        rows = verdict["rows"]["test"]
+        lines.append(f"{format_number(test)} on {rows} test rows, scored after everything was chosen.")
     for name, scores in verdict["baselines"].items():
         if (other := scores.get(objective.metric)) is None:
             continue

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Summary:
         test_looks: How often the test rows were scored.
         ensemble: `ensemble/ensemble.json`; None where no ensemble was made.
         insight: `insight.json`; None until the search has ended.
+        parts: Folds, repeats and confirmations by trial, in order; nothing where trials have none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Summary:
     test_looks: int
     ensemble: Mapping[str, Any] | None = None
     insight: Mapping[str, Any] | None = None
+    parts: Mapping[int, Sequence[Trial]] = field(default_factory=dict)
 
     @property
     def objective(self) -> Objective:
@@ -86,6 +88,7 @@ def summarize(folder: RunFolder, history: History | None = None) -> Summary:
         test_looks=len(history.test_looks),
         ensemble=_read_json(folder.ensemble / "ensemble.json"),
         insight=_read_json(folder.path / INSIGHT),
+        parts=_parts_of(history),
     )
 
 
@@ -107,24 +110,47 @@ def leaderboard_of(history: History) -> Leaderboard:
 
 
 def _confirmed(history: History) -> dict[int, Confirmed]:
-    """Put together what candidates reached when they were trained again; the folds of a seed are one score."""
-    by_trial: dict[int, dict[str, list[Trial]]] = {}
+    """Put together what candidates reached when they were trained again."""
+    by_trial: dict[int, list[Trial]] = {}
     for (number, part), trial in history.parts.items():
         if part.startswith(CONFIRMATION):
-            seed = "-".join(part.split("-")[:2])
-            by_trial.setdefault(number, {}).setdefault(seed, []).append(trial)
-    return {number: _over_seeds(seeds.values()) for number, seeds in sorted(by_trial.items())}
+            by_trial.setdefault(number, []).append(trial)
+    return {number: _over_seeds(parts) for number, parts in sorted(by_trial.items())}
 
 
-def _over_seeds(seeds: Collection[Sequence[Trial]]) -> Confirmed:
-    scores = [mean([part.score for part in parts if part.score is not None]) for parts in seeds if _all_scored(parts)]
-    if len(scores) < len(seeds):
-        return Confirmed(None, None, len(seeds))
+def _over_seeds(parts: Sequence[Trial]) -> Confirmed:
+    scores, seeds = scores_of_seeds(parts), len(_by_seed(parts))
+    if len(scores) < seeds:
+        return Confirmed(None, None, seeds)
     return Confirmed(mean(scores), standard_error(scores), len(scores))
 
 
-def _all_scored(parts: Sequence[Trial]) -> bool:
-    return all(part.score is not None for part in parts)
+def scores_of_seeds(parts: Sequence[Trial]) -> list[float]:
+    """Return the score of each fresh seed, the mean over its folds, of those whose trainings all have one."""
+    return [
+        mean([part.score for part in seed if part.score is not None])
+        for seed in _by_seed(parts).values()
+        if all(part.score is not None for part in seed)
+    ]
+
+
+def _by_seed(parts: Sequence[Trial]) -> dict[str, list[Trial]]:
+    seeds: dict[str, list[Trial]] = {}
+    for part in parts:
+        seeds.setdefault("-".join(part.proposal.part.split("-")[:2]), []).append(part)
+    return seeds
+
+
+def _parts_of(history: History) -> dict[int, list[Trial]]:
+    """Return the parts of each trial that have come to an end."""
+    found: dict[int, list[Trial]] = {}
+    keys = sorted(history.parts, key=lambda key: (key[0], natural_order(key[1])))
+    for number, name in keys:
+        part = history.parts[number, name]
+        # The last training on all rows has no score that says anything.
+        if part.outcome is not Outcome.INTERRUPTED and name != REFIT:
+            found.setdefault(number, []).append(part)
+    return found
 
 
 def parts_table(history: History) -> tuple[list[str], list[list[Any]]]:
@@ -145,9 +171,8 @@ def parts_table(history: History) -> tuple[list[str], list[list[Any]]]:
             part.weights,
             part.engine or None,
         ]
-        for _, part in sorted(history.parts.items(), key=lambda entry: (entry[0][0], natural_order(entry[0][1])))
-        # The last training on all rows has no score that says anything.
-        if part.outcome is not Outcome.INTERRUPTED and part.proposal.part != REFIT
+        for parts in _parts_of(history).values()
+        for part in parts
     ]
     return columns, rows
 
@@ -169,6 +194,18 @@ def _read_json(path: Path) -> Mapping[str, Any] | None:
     if not isinstance(content, Mapping):
         raise RunDamagedError(f"{path}: expected the JSON that hptune wrote, got a {type(content).__name__}")
     return content
+
+
+def told_of_layers(summary: Summary, trial: int) -> Mapping[str, Any] | None:
+    """Return what regularization did to the layers of a trial, as `insight.json` tells; None where nobody knows."""
+    told = (summary.insight or {}).get("regularization") or []
+    found = next((entry for entry in told if entry["trial"] == trial), None)
+    return None if found is None else {**found, "layers": [_of_this_version(layer) for layer in found["layers"]]}
+
+
+def _of_this_version(layer: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Older versions called a unit dead that has no incoming weights, and did not look at what it says.
+    return layer if "unconnected" in layer else {**layer, "dead": None, "unconnected": layer["dead"]}
 
 
 def history_table(folder: RunFolder, trials: Sequence[Trial]) -> tuple[list[str], list[list[Any]]]:

@@ -134,6 +134,7 @@ def describe_ensemble(ensemble: Mapping[str, Any]) -> list[str]:
     validation, test = ensemble["validation"], ensemble["test"]
     lines = [
         f"ensemble ({ensemble['method']}) of {count} trial{'s' if count > 1 else ''}: {members}",
+        *_describe_parts(ensemble),
         f"validation {metric} {format_number(validation['ensemble'])}, best single model "
         f"{format_number(validation['best'])}",
         # Files of older versions say less.
@@ -146,6 +147,28 @@ def describe_ensemble(ensemble: Mapping[str, Any]) -> list[str]:
         lines.append(f"test {metric} {format_number(own)}, best single model {format_number(best)}; {verdict}")
     elif test is None:
         lines.append("there are no test rows: nothing says whether it helps on rows that it was not chosen by")
+    return lines
+
+
+def _describe_parts(ensemble: Mapping[str, Any]) -> list[str]:
+    """Say what trials in several trainings are in an ensemble, and by which rows they were chosen."""
+    by, members = ensemble.get("chosen_by") or {}, ensemble["members"]
+    # Files of older versions do not say.
+    networks = sum(member.get("networks", 1) for member in members)
+    refits = [str(member["trial"]) for member in members if member.get("refit")]
+    lines = []
+    if by.get("folds"):
+        lines.append(
+            f"chosen by predictions for {by['rows']} rows, each by networks of the folds that did not see it; trials "
+            f"are averages of their folds, {networks} networks in all"
+        )
+    elif networks > len(members):
+        lines.append(f"trials are averages of their repeats, {networks} networks in all")
+    if refits:
+        lines.append(
+            f"in the form that was trained on training and validation rows together: {', '.join(refits)}; they were "
+            "chosen before that"
+        )
     return lines
 
 

@@ -145,9 +145,8 @@ class BayesianStrategy:
 
     def _scores(self, told: int) -> list[float | None]:
         """Return results as numbers to be minimized; None for a trial that failed."""
-        sign = -1.0 if self._objective.direction == "max" else 1.0
         scores = (self._results[number].score for number in range(told))
-        return [None if score is None else sign * score for score in scores]
+        return [None if score is None else self._objective.sort_key(score) for score in scores]
 
     def _minimize_bound(self, number: int, told: int, scores: list[float | None]) -> dict[str, Value] | None:
         """Return the best new configuration found, or None where only tried ones were."""

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from hptune.errors import RunDamagedError
-from hptune.models.blocks import Inputs
+from hptune.models.blocks import Inputs, unit_layers
 from hptune.models.catalogue import build_model
 from hptune.run.files import describe_file
 from hptune.run.folder import STATE
@@ -26,6 +26,7 @@ from hptune.training.judge import Judge
 from hptune.training.memory import load_state, save_state
 from hptune.training.optimizers import make_optimizer, shrink_kernels
 from hptune.training.predicting import Floats, Predictor, Rows
+from hptune.training.silence import count_silent
 from hptune.trial import Outcome, StoredFile
 
 ENGINE = "keras"
@@ -76,7 +77,19 @@ def fit(job: Job, on_epoch: OnEpoch) -> Fitted:
         return Fitted(Outcome.OUT_OF_MEMORY, ENGINE, epochs=judge.epochs, weights=weights, message=message)
     best = dict(watch.best)
     state = _save(job, judge, model, optimizer, best) if judge.is_paused else None
-    return judge.conclude(best or _weights_of(model), state)
+    best = best or _weights_of(model)
+    return judge.conclude(best, {} if judge.has_diverged else _count_silent(model, best, rows["sample"]), state)
+
+
+def _count_silent(model: keras.Model, weights: dict[str, Floats], rows: Rows) -> dict[str, int]:
+    """Count units that say the same of every row, with these weights; the model keeps them."""
+    for variable in model.weights:
+        variable.assign(weights[variable.path])
+    outputs = {name: model.get_layer(layer).output for name, layer in unit_layers(model).items()}
+    if not outputs:
+        return {}
+    units = keras.Model(model.input, outputs)
+    return count_silent(rows, lambda inputs: units(inputs, training=False))
 
 
 def restore_model(job: Job, weights: Path) -> keras.Model:

@@ -147,16 +147,20 @@ class Judge:
         """Whether it may go on later, and must keep its state."""
         return not self._trouble and not self._ended_by and self._may_go_on
 
-    def conclude(self, weights: Mapping[str, npt.NDArray[Any]], state: StoredFile | None = None) -> Fitted:
+    def conclude(
+        self, weights: Mapping[str, npt.NDArray[Any]], silent: Mapping[str, int], state: StoredFile | None = None
+    ) -> Fitted:
         """Write what is kept of the trial, each file whole or not at all, and say how it went.
 
         Args:
             weights: Of the best epoch, by the paths of the network's variables.
+            silent: How many units of each layer then say the same of every row that the curve is made of.
             state: The file from which it can go on, where it is paused.
         """
         job, memory = self.job, self.memory
         count = sum(array.size for array in weights.values())
-        write_text(job.folder / CURVE, json.dumps({"schema": 1, "epochs": memory.curve}) + "\n")
+        curve = {"schema": 1, "epochs": memory.curve, "silent_units": dict(silent)}
+        write_text(job.folder / CURVE, json.dumps(curve) + "\n")
         fitted = Fitted(Outcome.DIVERGED, self._engine, epochs=self.epochs, weights=count, message=self._trouble)
         if self._trouble:
             # Its best epoch was on the way to infinity: only the curve is kept.

@@ -28,6 +28,7 @@ from hptune.training.judge import Floats, Judge
 from hptune.training.memory import load_state, save_state
 from hptune.training.predicting import Rows
 from hptune.training.program import ROW_WEIGHT, Program, Shapes, State, fresh_memories
+from hptune.training.silence import count_silent
 from hptune.training.stacking import StackedNetwork, Weights
 from hptune.trial import Key, StoredFile
 
@@ -97,6 +98,7 @@ class Population:
             tf.constant(network.vector_sizes, tf.int32),
             tf.constant(network.statistic_sizes, tf.int32),
             tf.constant(np.concatenate(bias).astype(np.float32)),
+            tf.constant(network.category_counts, tf.int32),
         )
         # Trial, epoch and score of every slot, as `advance` leaves them.
         self.last_epochs: list[tuple[Key, int, float]] = []
@@ -238,7 +240,17 @@ class Population:
         assert self._best is not None
         judge = self._slots[index].judge
         best = self._network.by_path(self._best, index)
-        return judge.conclude(best, self._save(index, best) if judge.is_paused else None)
+        silent = {} if judge.has_diverged else self._count_silent(best)
+        return judge.conclude(best, silent, self._save(index, best) if judge.is_paused else None)
+
+    def _count_silent(self, weights: Mapping[str, Array]) -> dict[str, int]:
+        # One slot by itself, so that the last bits do not depend on how many there are.
+        own = self._network.given([weights])
+
+        def units(inputs: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: said[0] for name, said in self._program.units(own, self._shapes, inputs).items()}
+
+        return count_silent(self._sample, units)
 
     def _save(self, index: int, best: Mapping[str, Array]) -> StoredFile:
         """Write all that a paused trial needs to go on."""

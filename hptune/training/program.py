@@ -46,11 +46,13 @@ class Shapes:
         vector_sizes: int32 (vectors,).
         statistic_sizes: int32 (statistics,).
         bias_mask: 1 where a vector's number belongs to a bias, (n,).
+        category_counts: Of each one-hot encoding, int32 (encodings,).
     """
 
     vector_sizes: Any
     statistic_sizes: Any
     bias_mask: Any
+    category_counts: Any
 
 
 def fresh_memories(optimizer: str, weights: Weights) -> list[Any]:
@@ -127,6 +129,23 @@ class Program:
         parts = (weights.matrices, weights.vectors, weights.statistics)
         return self._predict(parts, vars(shapes), dict(data), scales)
 
+    def units(self, weights: Weights, shapes: Shapes, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Compute what hidden units say of rows, (slots, rows, units) by names of layers.
+
+        It is asked once a trial, so that a trace would cost more than it saves.
+        """
+        parts = (weights.matrices, weights.vectors, weights.statistics)
+        shared = {name: array[None] for name, array in data.items()}
+        return self._network.units(shared, self._judging(parts, vars(shapes)))
+
+    def _judging(self, parts: Any, shapes: Any) -> Pass:
+        """Return a pass in which nothing trains."""
+        matrices, vectors, statistics = parts
+        pieces = _split(vectors, shapes["vector_sizes"], len(self._network.vectors))
+        moving = _split(statistics, shapes["statistic_sizes"], len(self._network.statistics))
+        categories = self._network.categories(shapes["category_counts"])
+        return Pass(self._network.parts(matrices, pieces, moving), {}, None, categories)
+
     def _train_epoch(
         self, trained: Any, shapes: Any, dials: Any, data: Any, target: Any, order: Any, batch: Any
     ) -> tuple[Any, Any]:
@@ -157,7 +176,8 @@ class Program:
         updates: dict[str, Any] = {}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([matrices, pieces])
-            output = network(data, Pass(network.parts(matrices, pieces, moving), updates, mask))
+            categories = network.categories(shapes["category_counts"])
+            output = network(data, Pass(network.parts(matrices, pieces, moving), updates, mask, categories))
             loss = self._loss(output, target, data.get(ROW_WEIGHT), dials)
             total = tf.reduce_sum(loss)
         gradients = tape.gradient(total, [*matrices, *pieces])
@@ -211,12 +231,8 @@ class Program:
         return mean_slots(by_row)
 
     def _predict_rows(self, parts: Any, shapes: Any, data: Any, scales: Any) -> Any:
-        matrices, vectors, statistics = parts
-        network = self._network
-        pieces = _split(vectors, shapes["vector_sizes"], len(network.vectors))
-        moving = _split(statistics, shapes["statistic_sizes"], len(network.statistics))
         shared = {name: array[None] for name, array in data.items()}
-        output = network(shared, Pass(network.parts(matrices, pieces, moving), {}, None))
+        output = self._network(shared, self._judging(parts, shapes))
         if self._task == "regression":
             return output * scales[1] + scales[0]
         if self._task == "binary":
@@ -230,7 +246,8 @@ class Program:
 
     def _shapes_signature(self) -> Any:
         sizes = tf.TensorSpec([None], tf.int32)
-        return {"vector_sizes": sizes, "statistic_sizes": sizes, "bias_mask": tf.TensorSpec([None])}
+        bias_mask = tf.TensorSpec([None])
+        return {"vector_sizes": sizes, "statistic_sizes": sizes, "bias_mask": bias_mask, "category_counts": sizes}
 
     def _epoch_signature(self) -> Any:
         matrices, vectors, statistics = self._weights_signature()

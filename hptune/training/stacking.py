@@ -4,9 +4,10 @@ The network itself is an ordinary Keras model. Its layers are called once, symbo
 each kind of layer then has a rule that does the same for all slots side by side. A model with a layer that has no rule
 is trained by `keras.Model.fit` instead.
 
-Neither the number of slots, nor the rows, nor the widths of layers are part of the computation, so that TensorFlow
-traces it once for networks that differ in nothing else. Gradients of the rules are written out where TensorFlow's own
-would sum over axes of unknown length, which costs more than the arithmetic of a small network.
+Neither the number of slots, nor the rows, nor the widths of layers, nor how many categories a column has are part of
+the computation, so that TensorFlow traces it once for networks that differ in nothing else, such as those of folds.
+Gradients of the rules are written out where TensorFlow's own would sum over axes of unknown length, which costs more
+than the arithmetic of a small network.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from hptune.models.blocks import initial_weights
+from hptune.models.blocks import initial_weights, unit_layers
 from hptune.training.reductions import log_softmax, mean_rows, softmax, sum_rows
 
 Array = npt.NDArray[Any]
@@ -57,11 +58,13 @@ class Pass:
         parts: Weights by path: (slots, in, out) matrices, (slots, 1, n) vectors.
         updates: Takes the new moving statistics while training, by path.
         mask: Makes the mask of a dropout from its place and the values that it silences; None where nothing trains.
+        categories: How many each one-hot encoding has, by its operation.
     """
 
     parts: Mapping[str, Any]
     updates: dict[str, Any]
     mask: Callable[[str, Any], Any] | None
+    categories: Mapping[int, Any]
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,15 @@ class StackedNetwork:
         """Lengths of the moving statistics, in order."""
         return [math.prod(variable.shape) for variable in self.statistics]
 
+    @property
+    def category_counts(self) -> list[int]:
+        """How many categories each one-hot encoding has, in the order of calling."""
+        return [operation.num_classes for operation in self._one_hots]
+
+    @property
+    def _one_hots(self) -> list[Any]:
+        return [call.operation for call in self._calls if type(call.operation).__name__ == "OneHot"]
+
     def initial(self, seeds: Sequence[int]) -> Weights:
         """Return the weights with which trials begin, one slot for each seed."""
         by_slot = [initial_weights(self._model, self._seed, seed) for seed in seeds]
@@ -179,6 +191,10 @@ class StackedNetwork:
             for variable, value in zip(self._variables, (*matrices, *vectors, *statistics), strict=True)
         }
 
+    def categories(self, counts: Any) -> dict[int, Any]:
+        """Name counts of categories, int32 (encodings,), by the operations that read them."""
+        return {id(operation): counts[place] for place, operation in enumerate(self._one_hots)}
+
     def __call__(self, inputs: Mapping[str, Any], weights: Pass) -> Any:
         """Compute the output of every slot.
 
@@ -189,11 +205,20 @@ class StackedNetwork:
         Returns:
             (slots, rows, outputs).
         """
+        return self._compute(inputs, weights)[self._output]
+
+    def units(self, inputs: Mapping[str, Any], weights: Pass) -> dict[str, Any]:
+        """Compute what the units of hidden layers say, (slots, rows, units), by names of layers; as `__call__`."""
+        values = self._compute(inputs, weights)
+        outputs = {call.operation.name: values[id(call.output)] for call in self._calls}
+        return {name: outputs[layer] for name, layer in unit_layers(self._model).items()}
+
+    def _compute(self, inputs: Mapping[str, Any], weights: Pass) -> dict[int, Any]:
         values = {key: inputs[name] for name, key in self._inputs.items()}
         for call in self._calls:
             given = keras.tree.map_structure(lambda value: values.get(id(value), value), list(call.arguments))
             values[id(call.output)] = _RULES[type(call.operation).__name__](call.operation, weights, *given)
-        return values[self._output]
+        return values
 
 
 def _itself(operation: Any) -> Any:
@@ -207,7 +232,7 @@ def _joined(arrays: Sequence[Array], slots: int) -> Array:
 def _fixed(operation: Any) -> str:
     """Describe what a rule reads from its layer and that is no weight."""
     if not isinstance(operation, keras.layers.Layer):
-        return repr({name: value for name, value in vars(operation).items() if name == "num_classes"})
+        return ""
     config = operation.get_config()
     names = ("name", "activation", "use_bias", "epsilon", "momentum", "axis")
     return repr({name: config[name] for name in names if name in config})
@@ -328,8 +353,7 @@ def _get_item(operation: Any, weights: Pass, x: Any, key: Any) -> Any:
 
 
 def _one_hot(operation: Any, weights: Pass, codes: Any) -> Any:
-    del weights
-    return operation.call(codes)
+    return tf.one_hot(codes, weights.categories[id(operation)])
 
 
 # By name, because operations that are no layers have no public class.

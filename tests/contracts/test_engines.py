@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.stats import ks_2samp
-from test_fitting import DEFAULTS, EFFECTS, TASKS, make_job
+from test_fitting import DEFAULTS, EFFECTS, TASKS, make_job, np_arrays
 
 from hptune.data.arrays import write_arrays
 from hptune.metrics import reported_metrics
 from hptune.models.blocks import initial_weights
 from hptune.spec.settings import ACTIVATIONS
 from hptune.training.dials import OFF, is_dial, structure_of
-from hptune.training.fitting import build_network, fit
+from hptune.training.fitting import build_network, fit, restore_model
 from hptune.training.job import Fitted, Job
 from hptune.training.optimizers import make_optimizer
 from hptune.training.population import Population, Programs
 from hptune.training.predicting import Predictor, Rows
+from hptune.training.program import Program
 from hptune.training.reductions import (
     cross_entropy,
     log_softmax,
@@ -133,6 +135,72 @@ def test_a_slot_without_dropout_is_keras_fit(task: str, case: str, programs: Pro
         assert np.abs(values - found[path]).max() <= TOLERANCE * scale, path
     if case.startswith("l1"):
         assert all((values == 0).sum() == (found[path] == 0).sum() for path, values in expected.items())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model.l1": 2.0, "model.residual": True, "model.units.1": 7, "training.learning_rate": 0.05},
+        # A step so large that most units never see a row again.
+        {**SGD, "training.learning_rate": 3.0, "model.units": 24},
+        {"model.activation": "tanh", "model.batch_norm": "after", "training.learning_rate": 1.0},
+    ],
+    ids=["cut by l1", "dying", "saturated"],
+)
+def test_silent_units_are_those_that_say_the_same_of_every_row(
+    changed: dict[str, Any], programs: Programs, tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, "binary", **{"training.epochs": 6, "training.early_stopping": None, **changed})
+    job = dataclasses.replace(job, dials=frozenset(OFF), keeps_last=True)
+    other = in_folder(job, "slot")
+
+    fit(job, lambda epoch, score: "")
+    train([other, in_folder(job, "neighbour", seed=8)], programs)
+
+    for one in (job, other):
+        model, rows = restore_model(one, one.folder / "weights.npz"), Rows.open(one, "sample")
+        expected = {}
+        for block in (1, 2):
+            layer = model.get_layer(f"block_{block}_activation")
+            said = keras.Model(model.input, layer.output)(rows.inputs).numpy()
+            expected[f"block_{block}_dense"] = sum(
+                np.ptp(unit) <= 1e-6 * max(np.abs(said).max(), 1e-30) for unit in said.T
+            )
+        assert json.loads((one.folder / "curve.json").read_text())["silent_units"] == expected
+        assert sum(expected.values()) > 0
+
+
+@pytest.mark.parametrize("categorical", ["one_hot", "embedding"])
+def test_folds_are_traced_once_whatever_their_rows_and_categories(
+    categorical: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folds differ in rows, preparation and categories, and share the trace of their structure."""
+    traces: list[str] = []
+
+    def count(computed: Any, program: Program, *given: Any) -> Any:
+        traces.append(computed.__name__)
+        return computed(program, *given)
+
+    for name in ("_train_epoch", "_predict_rows"):
+        monkeypatch.setattr(Program, name, partialmethod(partial(count, getattr(Program, name))))
+    settings = {"training.epochs": 2, "data.preparation.categorical": categorical}
+    jobs = []
+    for number, (rows, categories) in enumerate([(77, 4), (70, 6), (60, 9)]):
+        job = make_job(tmp_path, "binary", **settings)
+        arrays = {name: array[:rows] if name.startswith("train") else array for name, array in np_arrays(job).items()}
+        arrays["train.codes"] = arrays["train.codes"] % 4 * (categories - 1) // 3
+        folder = tmp_path / f"fold-{number}"
+        write_arrays(folder, arrays)
+        jobs.append(in_folder(job, f"trial-{number}", arrays=folder, vocabulary_sizes=(categories,)))
+    programs = Programs()
+
+    for job in jobs:
+        train([job], programs)
+
+    assert sorted(traces) == ["_predict_rows", "_train_epoch"]
+    alone = in_folder(jobs[-1], "alone")
+    train([alone])
+    assert files_of(alone) == files_of(jobs[-1])
 
 
 @pytest.mark.parametrize("task", TASKS)

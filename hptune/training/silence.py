@@ -1,0 +1,65 @@
+"""Units that say the same of every row: they do nothing that the bias of the next layer could not do.
+
+A ReLU unit that is never above zero is one, and so is a saturated one, or one without incoming weights.
+
+Reference:
+    Lu, Shin, Su and Karniadakis, "Dying ReLU and Initialization: Theory and Numerical Examples", 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hptune.training.capacity import EVALUATION_ROWS
+from hptune.training.predicting import Rows
+
+Floats = npt.NDArray[np.floating[Any]]
+# What units say of some rows, (rows, units) by the names of their layers.
+Units = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+# Ten roundings of single precision, relative to what is rounded.
+_NOISE = 1e-6
+
+
+def count_silent(rows: Rows, units: Units) -> dict[str, int]:
+    """Count the units of each layer that say the same of every row, up to rounding.
+
+    Args:
+        rows: Those that learning curves are made of.
+        units: Of a trained network.
+    """
+    lowest: dict[str, Floats] = {}
+    highest: dict[str, Floats] = {}
+    counts: dict[str, int] = {}
+    for inputs in _in_blocks(rows):
+        for name, said in units(inputs).items():
+            values = np.asarray(said)
+            lowest[name] = np.minimum(lowest.get(name, np.inf), values.min(axis=0))
+            highest[name] = np.maximum(highest.get(name, -np.inf), values.max(axis=0))
+            counts[name] = int(is_silent(lowest[name], highest[name]).sum())
+        # Who has spoken once is not silent: most networks are done with the first block.
+        if not any(counts.values()):
+            break
+    return counts
+
+
+def is_silent(lowest: Floats, highest: Floats) -> npt.NDArray[np.bool_]:
+    """Tell which units of a layer say the same of every row, by the least and the most that each says, (units,).
+
+    >>> is_silent(np.array([0.0, 0.0, 0.99999994, -4e-9]), np.array([0.0, 2.0, 1.0, 0.0])).tolist()
+    [True, False, True, True]
+    """
+    size = np.maximum(np.abs(lowest), np.abs(highest))
+    # Functions such as GELU come near zero without reaching it: what drowns beside the other units is rounding too.
+    silent: npt.NDArray[np.bool_] = highest - lowest <= _NOISE * np.maximum(size, size.max(initial=0.0))
+    return silent
+
+
+def _in_blocks(rows: Rows) -> Iterator[Mapping[str, Any]]:
+    """Yield inputs of as many rows at a time as are scored at a time."""
+    for first in range(0, rows.count, EVALUATION_ROWS):
+        yield {name: array[first : first + EVALUATION_ROWS] for name, array in rows.inputs.items()}
