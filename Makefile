@@ -28,6 +28,7 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/against_peers.py
+	$(BIN)/python benchmarks/cost.py
 
 # Ten minutes of search for each of six public tables and three seeds, on tables that are not part of this project: three
 # hours.

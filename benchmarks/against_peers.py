@@ -4,7 +4,7 @@ Usage: python benchmarks/against_peers.py [--trials 192] [--epochs 20] [--rounds
 
 Each round times all as whole processes (start-up included), in alternating order, and prints seconds a trial, the
 largest memory of the process and its children together, and the ratio; medians over the rounds last. The peers train
-fewer trials: they need the same time for each, and their start-up, spread over them, is a tenth of it. Hyperband goes
+fewer trials: they need the same time for each, and their start-up, spread over them, is less than a tenth of it. Hyperband goes
 through the same brackets everywhere, on the table satimage, which is not part of this project.
 """
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,10 +144,9 @@ def count_trials(run: Path) -> int:
     return len((run / "leaderboard.csv").read_text().splitlines()) - 1
 
 
-def compare(work: str, name: str, asked: argparse.Namespace) -> None:
-    """Measure one kind of work against one peer in turn, and print a line a round and the medians."""
-    ours: list[float] = []
-    theirs: list[float] = []
+def compare(work: str, peers: Sequence[str], asked: argparse.Namespace) -> None:
+    """Measure one kind of work in turn, and print a line for each round and peer, and the medians."""
+    seconds: dict[str, list[float]] = {name: [] for name in ("hptune", *peers)}
     is_hyperband = work == "hyperband"
     epochs = HYPERBAND_EPOCHS if is_hyperband else asked.epochs
     for number in range(asked.rounds):
@@ -154,32 +154,32 @@ def compare(work: str, name: str, asked: argparse.Namespace) -> None:
             folder = Path(scratch)
             strategy = "{name: hyperband, factor: 3, seed: 1}" if is_hyperband else "{name: random, seed: 1}"
             budget = "{max_time: 1h}" if is_hyperband else f"{{max_trials: {asked.trials}}}"
-            own = write_experiment(folder, work, strategy, budget, epochs)
-            plain = peer(name, work, asked.peer_trials, epochs)
-            measured: dict[str, Measured] = {}
+            commands = {"hptune": write_experiment(folder, work, strategy, budget, epochs)}
+            commands |= {name: peer(name, work, asked.peer_trials, epochs) for name in peers}
             # Alternating order, because the speed of a machine drifts.
-            for side, command in (("hptune", own), (name, plain))[:: 1 if number % 2 == 0 else -1]:
-                measured[side] = measure(command, folder)
+            order = list(commands)[:: 1 if number % 2 == 0 else -1]
+            measured = {name: measure(commands[name], folder) for name in order}
             trained = count_trials(folder / "runs" / "bench")
-        left, right = measured["hptune"], measured[name]
-        ours.append(left.seconds / trained)
-        # KerasTuner's Hyperband goes through all the brackets, as ours does.
-        whole = is_hyperband and name == "KerasTuner"
-        theirs.append(right.seconds / (trained if whole else asked.peer_trials))
-        print(
-            f"{work:>9} {name:>10} {number + 1:>6} {ours[-1]:>15.3f} {theirs[-1]:>13.2f} "
-            f"{theirs[-1] / ours[-1]:>6.1f} {left.memory_mib:>6.0f} {right.memory_mib:>6.0f}",
-            flush=True,
-        )
-    ratio = median([their / our for our, their in zip(ours, theirs, strict=True)])
-    print(f"{work:>9} {name:>10} median {median(ours):>15.3f} {median(theirs):>13.2f} {ratio:>6.1f}", flush=True)
+        for name in commands:
+            # KerasTuner's Hyperband goes through all the brackets, as ours does.
+            whole = name == "hptune" or (is_hyperband and name == "KerasTuner")
+            seconds[name].append(measured[name].seconds / (trained if whole else asked.peer_trials))
+        for name in peers:
+            ours, theirs = seconds["hptune"][-1], seconds[name][-1]
+            memories = f"{measured['hptune'].memory_mib:>6.0f} {measured[name].memory_mib:>6.0f}"
+            line = f"{work:>9} {name:>10} {number + 1:>6} {ours:>15.3f} {theirs:>13.2f} {theirs / ours:>6.1f}"
+            print(f"{line} {memories}", flush=True)
+    for name in peers:
+        ours, theirs = median(seconds["hptune"]), median(seconds[name])
+        ratio = median([their / our for our, their in zip(seconds["hptune"], seconds[name], strict=True)])
+        print(f"{work:>9} {name:>10} median {ours:>15.3f} {theirs:>13.2f} {ratio:>6.1f}", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=192)
-    parser.add_argument("--peer-trials", type=int, default=16, help="of the peers, whose time a trial is constant")
+    parser.add_argument("--peer-trials", type=int, default=12, help="of the peers, whose time a trial is constant")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", choices=tuple(WORKS), action="append")
@@ -191,8 +191,7 @@ def main() -> None:
         if work == "hyperband" and not SATIMAGE.is_dir():
             print(f"hyperband: skipped, no table in {SATIMAGE}; set HPTUNE_SHARED_DATA to its parent's folder")
             continue
-        for name in asked.peer or PEERS:
-            compare(work, name, asked)
+        compare(work, asked.peer or PEERS, asked)
 
 
 if __name__ == "__main__":

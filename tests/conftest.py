@@ -13,9 +13,10 @@ import pytest
 from nursery import Nursery, shared_nursery
 
 from hptune.groundwork import Groundwork, lay_groundwork
+from hptune.training.workers import WORKER_ENVIRONMENT
 
 # As in workers, so that engines are held against each other with the products that searches use.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ |= {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
 ROOT = Path(__file__).parent.parent
 TABLE = """\
 id,age,income,city,grade,churned

@@ -33,7 +33,7 @@ _PRELOADED = ["hptune.training.serving", "hptune.artifact"]
 # them again, page by page, for the next operation: half the time of a step. Here they stay with the process; other
 # allocators do not read this. oneDNN's products of many small matrices take two thirds of the time of TensorFlow's own,
 # a fifth of a step; TensorFlow uses it unasked only where a processor has instructions for neural networks.
-_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -62,7 +62,7 @@ class WarmProcesses:
     def __enter__(self) -> WarmProcesses:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # They count when a process begins, and are nothing for the programs that others start from here.
-        added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+        added = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
         os.environ.update(added)
         # The fork server inherits what is ignored: Ctrl-C while it imports must not end it.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
