@@ -4,8 +4,8 @@ Usage: python benchmarks/against_peers.py [--trials 192] [--epochs 20] [--rounds
 
 Each round times all as whole processes (start-up included), in alternating order, and prints seconds a trial, the
 largest memory of the process and its children together, and the ratio; medians over the rounds last. The peers train
-fewer trials: they need the same time for each, and their start-up, spread over them, is less than a tenth of it. Hyperband goes
-through the same brackets everywhere, on the table satimage, which is not part of this project.
+fewer trials: they need the same time for each, and their start-up, spread over them, is less than a tenth of it.
+Hyperband goes through the same brackets everywhere, on the table satimage, which is not part of this project.
 """
 
 from __future__ import annotations
