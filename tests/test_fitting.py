@@ -26,6 +26,7 @@ from hptune.spec.settings import SETTINGS
 from hptune.training.fitting import fit, restore_model
 from hptune.training.job import Fitted, Job
 from hptune.training.predicting import Predictor, Rows
+from hptune.training.workers import remove_generated_files
 from hptune.trial import Outcome
 
 pytestmark = [
@@ -418,3 +419,13 @@ def test_a_linear_model_under_l1_is_scikit_learns_lasso(tmp_path: Path) -> None:
     # Zeros are zeros, and the same ones.
     assert ((kernel[:, 0] == 0) == (lasso.coef_ == 0)).all()
     assert 3 <= (kernel == 0).sum() <= 5
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path) -> None:
+    run(make_job(tmp_path))
+    generated = [Path(str(module.__file__)) for name, module in list(sys.modules.items()) if "autograph_gen" in name]
+    assert any(path.exists() for path in generated)
+
+    remove_generated_files()
+
+    assert not any(path.exists() for path in generated)

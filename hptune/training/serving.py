@@ -18,7 +18,7 @@ from hptune.training.job import Fitted, Job
 from hptune.training.population import ENGINE as POPULATION
 from hptune.training.population import Population, Programs
 from hptune.training.stacking import NotStackableError
-from hptune.training.workers import Mailbox
+from hptune.training.workers import Mailbox, remove_generated_files
 from hptune.trial import Key, Outcome
 
 Jobs = Sequence[tuple[Key, Job]]
@@ -71,7 +71,9 @@ def _train_one_by_one(mailbox: Mailbox, jobs: Jobs) -> None:
             mailbox.send("epochs", [(trial, epoch, score)])
             return mailbox.reason_to_end(trial)
 
-        _end(mailbox, trial, fit(job, on_epoch))
+        fitted = fit(job, on_epoch)
+        remove_generated_files()
+        _end(mailbox, trial, fitted)
 
 
 def _end_all(mailbox: Mailbox, jobs: Jobs, fitted: Fitted) -> None:

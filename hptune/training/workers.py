@@ -39,6 +39,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(64 << 20),
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }
+# Modules that autograph makes of functions: a file each.
+_GENERATED = "__autograph_generated_file"
 # How long a signal may wait for the loop to look at it.
 LOOK_S = 0.2
 _GRACE_S = 5.0
@@ -275,3 +277,14 @@ def _attend(connection: Connection, function: Callable[..., object], arguments: 
         mailbox.send("refused", error)
     except Exception:  # noqa: BLE001 - whatever it is, the parent must hear of it
         mailbox.send("failed", traceback.format_exc())
+    finally:
+        remove_generated_files()
+
+
+def remove_generated_files() -> None:
+    """Remove what TensorFlow has written to the temporary folder for functions of Keras.
+
+    It does so itself when an interpreter exits; a worker is ended, or forked, and never comes to that.
+    """
+    for name in [name for name in sys.modules if name.startswith(_GENERATED)]:
+        Path(str(sys.modules[name].__file__)).unlink(missing_ok=True)
