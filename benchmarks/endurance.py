@@ -149,16 +149,21 @@ def main() -> None:
         (folder / "endurance.yaml").write_text(EXPERIMENT.format(trials=asked.trials))
         began = time.monotonic()
         looks: list[Look] = []
-        with (folder / "output").open("wb") as output:
-            process = subprocess.Popen(
+        with (
+            (folder / "output").open("wb") as output,
+            subprocess.Popen(
                 [*command, "--workers", str(asked.workers)], cwd=folder, env=environment, stdout=output, stderr=output
-            )
+            ) as process,
+        ):
             print(f"{'trials':>7} {'seconds':>8} {'parent':>7}  workers (MiB)")
-            for look in watch(process, folder / "runs" / "endurance" / "journal.jsonl"):
-                if look.trials * LINES // asked.trials > (looks[-1].trials if looks else 0) * LINES // asked.trials:
-                    workers = " ".join(f"{memory:.0f}" for memory in look.workers_mib.values())
-                    print(f"{look.trials:>7} {look.seconds:>8.1f} {look.parent_mib:>7.1f}  {workers}", flush=True)
-                looks.append(look)
+            try:
+                for look in watch(process, folder / "runs" / "endurance" / "journal.jsonl"):
+                    if look.trials * LINES // asked.trials > (looks[-1].trials if looks else 0) * LINES // asked.trials:
+                        workers = " ".join(f"{memory:.0f}" for memory in look.workers_mib.values())
+                        print(f"{look.trials:>7} {look.seconds:>8.1f} {look.parent_mib:>7.1f}  {workers}", flush=True)
+                    looks.append(look)
+            finally:
+                process.terminate()
         took = time.monotonic() - began
         if process.returncode != 0:
             sys.exit(f"the search ended with {process.returncode}:\n{(folder / 'output').read_text()}")
