@@ -188,7 +188,10 @@ class BayesianStrategy:
         return next((values for values in candidates if self._draws.is_new(values)), None)
 
     def _process(self, positions: Floats, known: Floats, told: int) -> Any:
-        """Return the process fitted to what was told, with a pessimistic guess for what is pending."""
+        """Return the process fitted to what was told, which takes its own guess for what is pending.
+
+        A worse guess, as KerasTuner makes it, drives the rest of a batch away from where the best is expected.
+        """
         features = self._encoding.features(positions)
         batch, fitted = self._fitted
         if batch != told:
@@ -196,11 +199,10 @@ class BayesianStrategy:
             self._fitted = told, fitted
         if len(features) == told:
             return fitted
-        mean, deviation = fitted.predict(features[told:], return_std=True)
         pending = GaussianProcessRegressor(
             kernel=fitted.kernel_, optimizer=None, normalize_y=True, alpha=self._oracle.alpha
         )
-        return pending.fit(features, np.concatenate([known, mean + deviation]))
+        return pending.fit(features, np.concatenate([known, fitted.predict(features[told:])]))
 
 
 def _search(bound: Any, best: Floats, width: int, generator: np.random.Generator) -> Floats:
