@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test torture lint audit bench bench-quality docs lock clean
+.PHONY: demo test torture lint audit bench bench-quality bench-proposals bench-endurance bench-large docs lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/hptune search configs/digits.yaml
@@ -34,6 +34,18 @@ bench: $(VENV)/installed-dev
 # hours.
 bench-quality: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/quality.py
+
+# Nothing is trained, but KerasTuner takes seconds a proposal: half an hour, which may be broken off and goes on.
+bench-proposals: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/proposals.py
+
+# Ten thousand trials in one run: fails where a process grows.
+bench-endurance: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/endurance.py
+
+# Half a million rows: fails where a worker takes more than 4 GiB.
+bench-large: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/large_table.py
 
 # The dependencies: what is locked with which hashes, what is installed under which licence, and which known
 # vulnerabilities it has. The last needs the network (pip-audit asks the advisory service of PyPI), and pip-audit itself

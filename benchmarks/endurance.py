@@ -3,7 +3,7 @@
 Usage: python benchmarks/endurance.py [--trials 10000] [--workers 2] [--profile FILE]
 
 Trains for real: wine (178 rows), networks of 4 or 8 units, 5 epochs, each trial with its files and records on the disk.
-Looks at the memory of the search and of each of its workers twice a second (proportional set size, from Linux's
+Looks at the memory of the search and of each of its workers once a second (proportional set size, from Linux's
 /proc/PID/smaps_rollup, so that what a worker shares with the process it was forked from counts once). Prints a line for
 each twentieth of the trials, and the whole process's duration with start-up and the delivery of the best model.
 
@@ -46,7 +46,7 @@ PARENT_KIB_A_TRIAL = 10
 WORKER_MIB = 64
 # Before a fifth of the trials, traces, arrays and the allocator's pools are still being filled.
 WARM_SHARE = 0.2
-LOOK_S = 0.5
+LOOK_S = 1.0
 LINES = 20
 
 
@@ -149,16 +149,21 @@ def main() -> None:
         (folder / "endurance.yaml").write_text(EXPERIMENT.format(trials=asked.trials))
         began = time.monotonic()
         looks: list[Look] = []
-        with (folder / "output").open("wb") as output:
-            process = subprocess.Popen(
+        with (
+            (folder / "output").open("wb") as output,
+            subprocess.Popen(
                 [*command, "--workers", str(asked.workers)], cwd=folder, env=environment, stdout=output, stderr=output
-            )
+            ) as process,
+        ):
             print(f"{'trials':>7} {'seconds':>8} {'parent':>7}  workers (MiB)")
-            for look in watch(process, folder / "runs" / "endurance" / "journal.jsonl"):
-                if look.trials * LINES // asked.trials > (looks[-1].trials if looks else 0) * LINES // asked.trials:
-                    workers = " ".join(f"{memory:.0f}" for memory in look.workers_mib.values())
-                    print(f"{look.trials:>7} {look.seconds:>8.1f} {look.parent_mib:>7.1f}  {workers}", flush=True)
-                looks.append(look)
+            try:
+                for look in watch(process, folder / "runs" / "endurance" / "journal.jsonl"):
+                    if look.trials * LINES // asked.trials > (looks[-1].trials if looks else 0) * LINES // asked.trials:
+                        workers = " ".join(f"{memory:.0f}" for memory in look.workers_mib.values())
+                        print(f"{look.trials:>7} {look.seconds:>8.1f} {look.parent_mib:>7.1f}  {workers}", flush=True)
+                    looks.append(look)
+            finally:
+                process.terminate()
         took = time.monotonic() - began
         if process.returncode != 0:
             sys.exit(f"the search ended with {process.returncode}:\n{(folder / 'output').read_text()}")

@@ -37,7 +37,9 @@ class Progress:
         # By number: a trial that crashed may be tried again, and one that paused may turn out to have ended.
         self._done = {trial.number for trial in finished}
         self._done_before = len(self._done)
-        self._epochs = Counter({trial.number: trial.epochs for trial in finished})
+        self._epochs = sum(trial.epochs for trial in finished)
+        # Epochs of the trials that have not ended, by number.
+        self._begun: Counter[int] = Counter()
         self._share_before = self.share_done()
         self.best: Trial | None = None
         for trial in finished:
@@ -49,7 +51,8 @@ class Progress:
 
     def epoch(self, trial: int, epoch: int, score: float) -> None:
         """Count an epoch."""
-        self._epochs[trial] += 1
+        self._epochs += 1
+        self._begun[trial] += 1
 
     def filled(self, slots: Slots) -> None:
         """Take note of how full the workers are."""
@@ -59,6 +62,7 @@ class Progress:
         """Count an ended trial."""
         if trial.outcome not in (Outcome.INTERRUPTED, Outcome.PAUSED):
             self._done.add(trial.number)
+            self._begun.pop(trial.number, None)
         self.take(trial)
 
     def take(self, trial: Trial) -> None:
@@ -82,13 +86,13 @@ class Progress:
         A trial that stopped early has done its whole part, so that the share ends at 1.
         """
         if self.plan.epochs is not None:
-            return self._epochs.total() / self.plan.epochs
+            return self._epochs / self.plan.epochs
         if self.plan.trials is None:
             return None
         if not self.plan.trial_epochs:
             return len(self._done) / self.plan.trials
         most = self.plan.trial_epochs
-        begun = sum(min(epochs, most) for number, epochs in self._epochs.items() if number not in self._done)
+        begun = sum(min(epochs, most) for epochs in self._begun.values())
         return (len(self._done) + begun / most) / self.plan.trials
 
     def _seconds_passed(self) -> float:

@@ -3,8 +3,10 @@
 The oracle's process (Matérn 5/2 and a noise of `alpha`), its `beta` and its number of random points are kept. Three
 things are not, because they cost seconds a proposal or a search that cannot be resumed:
 
-* the process is fitted once a batch, from seeded starts, and the bound is minimized over whole populations of valid
-  configurations that are mutated where it is lowest, instead of by 50 searches with numeric gradients;
+* the process is fitted once a batch. Its likelihood has one parameter and often several peaks: it is looked at along
+  the whole range of that parameter, and the highest peak is climbed, where KerasTuner climbs from 21 places;
+* the bound is minimized over whole populations of valid configurations that are mutated where it is lowest, instead of
+  by 50 searches with numeric gradients;
 * a proposal depends on its number, the seed and the results of earlier batches alone, so that a resumed search goes on
   as the undisturbed one, whatever the number of workers;
 * a failed trial counts as the worst result so far, so that its neighbourhood is left.
@@ -17,13 +19,14 @@ Reference:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import threadpoolctl
+from scipy.optimize import minimize_scalar
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from hptune.objective import Objective
@@ -36,21 +39,37 @@ from hptune.trial import Exhausted, Proposal, Trial, Wait, derive_seed
 # KerasTuner's rule for the random points before the first fit.
 POINTS_PER_DIMENSION = 3
 _FEWEST_POINTS = 3
-_FIT_RESTARTS = 2
+# Lengths over which results are alike, in shares of a range: from "nothing is known of a neighbour" to "nearly linear".
+_LENGTHS = np.geomspace(0.01, 100.0, 32)
 _CANDIDATES = 1024
 _PARENTS = 12
 _CHILDREN = 24
+_PRECISION = {"xatol": 1e-3}
 # Widths of the mutations, round by round, in shares of a range.
-_WIDTHS = (0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.01)
+_WIDTHS = (0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.02, 0.01, 0.005, 0.002)
+# Below this width a mutation polishes, and moves all coordinates.
+_FINE = 0.05
 
 
 class BatchOracle(QuietOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     """KerasTuner's Gaussian process; who asks it, and for what, is our matter."""
 
-    def make_process(self, seed: int) -> Any:
-        """Return an unfitted process with few, seeded restarts."""
-        process = self._make_gpr()
-        return process.set_params(n_restarts_optimizer=_FIT_RESTARTS, random_state=seed)
+    def make_process(self) -> Any:
+        """Return an unfitted process that looks for its length by itself."""
+        return self._make_gpr().set_params(n_restarts_optimizer=0, optimizer=_find_length)
+
+
+def _find_length(loss: Callable[..., float], theta: Floats, bounds: Floats) -> tuple[Floats, float]:
+    """Minimize over the logarithm of a length, as scikit-learn asks an optimizer to; its start is of no use."""
+    del theta, bounds
+    grid = np.log(_LENGTHS)
+    losses = [loss(np.array([place]), eval_gradient=False) for place in grid]
+    best = int(np.argmin(losses))
+    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = minimize_scalar(
+        lambda place: loss(np.array([place]), eval_gradient=False), bounds=around, method="bounded", options=_PRECISION
+    )
+    return (np.array([found.x]), found.fun) if found.fun < losses[best] else (grid[best : best + 1], losses[best])
 
 
 def count_initial_points(space: SearchSpace, wanted: int | None) -> int:
@@ -168,19 +187,21 @@ class BayesianStrategy:
         return next((values for values in candidates if self._draws.is_new(values)), None)
 
     def _process(self, positions: Floats, known: Floats, told: int) -> Any:
-        """Return the process fitted to what was told, with a pessimistic guess for what is pending."""
+        """Return the process fitted to what was told, which takes its own guess for what is pending.
+
+        A worse guess, as KerasTuner makes it, drives the rest of a batch away from where the best is expected.
+        """
         features = self._encoding.features(positions)
         batch, fitted = self._fitted
         if batch != told:
-            fitted = self._oracle.make_process(derive_seed(self._seed, "fit", told)).fit(features[:told], known)
+            fitted = self._oracle.make_process().fit(features[:told], known)
             self._fitted = told, fitted
         if len(features) == told:
             return fitted
-        mean, deviation = fitted.predict(features[told:], return_std=True)
         pending = GaussianProcessRegressor(
             kernel=fitted.kernel_, optimizer=None, normalize_y=True, alpha=self._oracle.alpha
         )
-        return pending.fit(features, np.concatenate([known, mean + deviation]))
+        return pending.fit(features, np.concatenate([known, fitted.predict(features[told:])]))
 
 
 def _search(bound: Any, best: Floats, width: int, generator: np.random.Generator) -> Floats:
@@ -188,10 +209,10 @@ def _search(bound: Any, best: Floats, width: int, generator: np.random.Generator
     candidates = np.concatenate([generator.random((_CANDIDATES, width)), best])
     values = bound(candidates)
     # Mutating a third of the coordinates at a time, at least one, lets choices change while the rest stays.
-    share = max(1 / 3, 1 / width)
+    some = max(1 / 3, 1 / width)
     for reach in _WIDTHS:
         parents = candidates[np.argsort(values, kind="stable")[:_PARENTS]]
-        children = _mutate(np.repeat(parents, _CHILDREN, axis=0), share, reach, generator)
+        children = _mutate(np.repeat(parents, _CHILDREN, axis=0), 1.0 if reach < _FINE else some, reach, generator)
         candidates = np.concatenate([candidates, children])
         values = np.concatenate([values, bound(children)])
     ordered: Floats = candidates[np.argsort(values, kind="stable")]
