@@ -7,8 +7,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hptune.errors import RunDamagedError
 from hptune.leaderboard import Confirmed, Leaderboard, rank
@@ -184,9 +185,20 @@ def _describe_state(history: History) -> str:
     return reason if reason == "interrupted" else f"finished: {reason}"
 
 
+class _Document(dict[str, Any]):
+    """An object of a file that hptune derives from a run, and that nobody's hash protects."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise RunDamagedError(f"{self._path}: expected the JSON that hptune wrote, missing {key!a}")
+
+
 def _read_json(path: Path) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(read_file(path))
+        content = json.loads(read_file(path), object_hook=partial(_Document, path))
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:

@@ -301,6 +301,7 @@ CASES: dict[str, Case] = {
         "empty files, folders, pipes",
         f"{_CORRUPTION}d12_c15_what_is_no_plain_file_is_refused_and_nothing_hangs",
         f"{_CORRUPTION}d12_empty_files_are_no_results",
+        f"{_CORRUPTION}d12_a_result_without_what_belongs_in_it_is_named",
     ),
     "D13": _case(
         "W",

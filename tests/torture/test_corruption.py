@@ -303,6 +303,25 @@ def test_d12_empty_files_are_no_results(name: str, bench: Bench, nursery: Nurser
     check_message(output)
 
 
+@pytest.mark.parametrize("key", ["rows", "baselines", "validation", "trial"])
+def test_d12_a_result_without_what_belongs_in_it_is_named(key: str, bench: Bench, nursery: Nursery) -> None:
+    path = bench.run.best / "metrics.json"
+    content = json.loads(path.read_text())
+    del content[key]
+    path.write_text(json.dumps(content))
+
+    codes = {}
+    for kind in ("terminal", "html"):
+        words = ["--format", kind, "--output", str(bench.folder / "page.html")] if kind == "html" else []
+        codes[kind], output = nursery.hptune(["report", "x", *words], bench.folder)
+        assert "Traceback" not in output
+        if codes[kind]:
+            check_message(output, f"metrics.json: expected the JSON that hptune wrote, missing '{key}'")
+
+    assert set(codes.values()) <= {0, 6}
+    assert 6 in codes.values()
+
+
 @pytest.mark.parametrize("folder", ["trials", "best", "trials/0001"])
 def test_c15_links_that_lead_out_of_the_run_are_refused(folder: str, bench: Bench, nursery: Nursery, ram: Path) -> None:
     home = ram / "home"
