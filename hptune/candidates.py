@@ -58,7 +58,7 @@ def gather_candidates(folder: RunFolder, history: History) -> list[Candidate]:
         NoTrialCompletedError: If there is none.
     """
     scored = leaderboard_of(history).scored
-    kept = [trial for trial in scored if _is_kept(folder, trial, PREDICTIONS) and _is_kept(folder, trial, WEIGHTS)]
+    kept = [trial for trial in scored if folder.holds(trial, WEIGHTS, PREDICTIONS)]
     if not kept:
         raise NoTrialCompletedError("no trial has a score, so there is nothing to put together; see hptune report")
     if len(kept) < len(scored):
@@ -66,14 +66,9 @@ def gather_candidates(folder: RunFolder, history: History) -> list[Candidate]:
     return [_candidate(folder, history, trial) for trial in kept]
 
 
-def _is_kept(folder: RunFolder, trial: Trial, name: str) -> bool:
-    files = trial.files_named(name)
-    return bool(files) and all((folder.path / file.name).is_file() for file in files)
-
-
 def _candidate(folder: RunFolder, history: History, trial: Trial) -> Candidate:
     refit = history.parts.get((trial.number, REFIT))
-    if refit is not None and refit.score is not None and _is_kept(folder, refit, WEIGHTS):
+    if refit is not None and refit.score is not None and folder.holds(refit, WEIGHTS, PREDICTIONS):
         return Candidate(trial, refit, refit.weights or 0)
     parts = [part for (number, name), part in history.parts.items() if number == trial.number and not is_beside(name)]
     # Networks of folds may differ in size: each knows the categories of its own training rows.
