@@ -27,6 +27,7 @@ from hptune.run.records import History
 from hptune.selection import Library
 from hptune.threshold import choose_threshold
 from hptune.trial import Trial
+from hptune.weighing import Known
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -96,7 +97,8 @@ class Jury:
         """
         folder, objective = self._materials.folder, self._materials.ground.objective
         predictions = [stored_predictions(folder, candidate.trial) for candidate in candidates]
-        return Library(predictions, self._whole.truth, self.score, objective)
+        known = Known(self._whole.truth, self._whole.weights, self._whole.groups)
+        return Library(predictions, known, self.score, objective)
 
     def score(self, predicted: Floats) -> float:
         """Score predictions quickly, decisions at a half."""
