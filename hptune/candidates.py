@@ -27,6 +27,7 @@ from hptune.run.records import History
 from hptune.selection import Library
 from hptune.threshold import choose_threshold
 from hptune.trial import Trial
+from hptune.weighing import Known
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -58,7 +59,7 @@ def gather_candidates(folder: RunFolder, history: History) -> list[Candidate]:
         NoTrialCompletedError: If there is none.
     """
     scored = leaderboard_of(history).scored
-    kept = [trial for trial in scored if _is_kept(folder, trial, PREDICTIONS) and _is_kept(folder, trial, WEIGHTS)]
+    kept = [trial for trial in scored if folder.holds(trial, WEIGHTS, PREDICTIONS)]
     if not kept:
         raise NoTrialCompletedError("no trial has a score, so there is nothing to put together; see hptune report")
     if len(kept) < len(scored):
@@ -66,14 +67,9 @@ def gather_candidates(folder: RunFolder, history: History) -> list[Candidate]:
     return [_candidate(folder, history, trial) for trial in kept]
 
 
-def _is_kept(folder: RunFolder, trial: Trial, name: str) -> bool:
-    files = trial.files_named(name)
-    return bool(files) and all((folder.path / file.name).is_file() for file in files)
-
-
 def _candidate(folder: RunFolder, history: History, trial: Trial) -> Candidate:
     refit = history.parts.get((trial.number, REFIT))
-    if refit is not None and refit.score is not None and _is_kept(folder, refit, WEIGHTS):
+    if refit is not None and refit.score is not None and folder.holds(refit, WEIGHTS, PREDICTIONS):
         return Candidate(trial, refit, refit.weights or 0)
     parts = [part for (number, name), part in history.parts.items() if number == trial.number and not is_beside(name)]
     # Networks of folds may differ in size: each knows the categories of its own training rows.
@@ -101,7 +97,8 @@ class Jury:
         """
         folder, objective = self._materials.folder, self._materials.ground.objective
         predictions = [stored_predictions(folder, candidate.trial) for candidate in candidates]
-        return Library(predictions, self._whole.truth, self.score, objective)
+        known = Known(self._whole.truth, self._whole.weights, self._whole.groups)
+        return Library(predictions, known, self.score, objective)
 
     def score(self, predicted: Floats) -> float:
         """Score predictions quickly, decisions at a half."""

@@ -166,7 +166,7 @@ def _choose(
 def _content(materials: Materials, wish: Wish, chosen: _Chosen, outcome: Comparison) -> dict[str, Any]:
     """Arrange the content of `ensemble.json`."""
     evaluation, members = materials.ground.experiment.evaluation, chosen.members
-    predictions, truth = chosen.predictions, chosen.library.truth
+    predictions, truth = chosen.predictions, chosen.library.known.truth
     shares, is_average = [share for _, share in members], chosen.ensemble.mix == AVERAGE
     return {
         "schema": 1,

@@ -18,6 +18,7 @@ from hptune.groundwork import Groundwork
 from hptune.leaderboard import Confirmed, Leaderboard
 from hptune.materials import Materials
 from hptune.parts import CONFIRMATION, mean, name_parts, natural_order, standard_error
+from hptune.run.folder import PREDICTIONS, WEIGHTS
 from hptune.run.records import History
 from hptune.spec.evaluation import ConfirmSpec
 from hptune.trial import Proposal, Trial, derive_seed
@@ -51,8 +52,16 @@ class Choice:
         return {"tie": list(self.tie), "confirmed": self.is_confirmed, "sentence": self.sentence}
 
 
-def plan_confirmation(ground: Groundwork, board: Leaderboard, history: History) -> list[Proposal]:
+def plan_confirmation(
+    ground: Groundwork, board: Leaderboard, history: History, kept: Sequence[Trial]
+) -> list[Proposal]:
     """Choose what is trained again: nothing, or each candidate with each fresh seed, on every fold.
+
+    Args:
+        ground: Of the search.
+        board: What it came to.
+        history: What is on record.
+        kept: Trials of which a model can be delivered, best first.
 
     Where the experiment does not say, it is done if it costs less than a tenth of the search, counted in epochs, and
     the search was not ended by the clock, which it would overrun.
@@ -61,7 +70,7 @@ def plan_confirmation(ground: Groundwork, board: Leaderboard, history: History) 
     if wish is False:
         return []
     spec = wish if isinstance(wish, ConfirmSpec) else ConfirmSpec()
-    candidates = board.scored[: spec.top]
+    candidates = kept[: spec.top]
     names = name_parts(ground.experiment.evaluation.folds, spec.seeds, CONFIRMATION)
     if not isinstance(wish, ConfirmSpec):
         cost = sum(trial.epochs for trial in candidates) * len(names)
@@ -84,7 +93,8 @@ def choose(materials: Materials, board: Leaderboard, history: History) -> Choice
     confirmed = {
         trial.number: (trial, board.confirmed[trial.number])
         for trial in board.scored
-        if trial.number in board.confirmed
+        # A larger budget may have let better trials take the place of one that was confirmed before.
+        if trial.number in board.confirmed and materials.folder.holds(trial, WEIGHTS, PREDICTIONS)
     }
     if not confirmed:
         return _unconfirmed(materials.ground, board, history)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hptune.mix import AVERAGE, Mix
 from hptune.objective import Objective
-from hptune.weighing import Shares, stack, weigh
+from hptune.weighing import Known, Shares, stack, weigh
 
 Floats = npt.NDArray[np.floating[Any]]
 Score = Callable[[Floats], float]
@@ -32,13 +32,13 @@ class Library:
     Attributes:
         predictions: Of each candidate for the same rows, best candidate first: probabilities (rows, classes), or values
             (rows,). No candidate may have been trained on the rows.
-        truth: Class indices (rows,), or values (rows,).
+        known: The rows: their truth, weights and groups.
         score: Of predictions, in the objective's metric.
         objective: Whether more or less is better.
     """
 
     predictions: Sequence[Floats]
-    truth: npt.NDArray[Any]
+    known: Known
     score: Score
     objective: Objective
 
@@ -149,15 +149,15 @@ def _largest(shares: Shares, size: int) -> Shares:
 
 def _weighted(library: Library, wanted: Wanted) -> tuple[Shares, Mix]:
     """Weigh all candidates; where more than are wanted have a share, weigh those with the largest again."""
-    found = weigh(library.predictions, library.truth, range(len(library.predictions)))
+    found = weigh(library.predictions, library.known, range(len(library.predictions)))
     if len(found) > wanted.size:
-        found = weigh(library.predictions, library.truth, sorted(_largest(found, wanted.size)))
+        found = weigh(library.predictions, library.known, sorted(_largest(found, wanted.size)))
     return found, AVERAGE
 
 
 def _stacking(library: Library, wanted: Wanted) -> tuple[Shares, Mix]:
     """Regress the truth on what the best candidates predicted."""
-    return stack(library.predictions[: wanted.size], library.truth, wanted.seed)
+    return stack(library.predictions[: wanted.size], library.known, wanted.seed)
 
 
 METHODS: Mapping[str, Callable[[Library, Wanted], tuple[Shares, Mix]]] = {

@@ -27,7 +27,7 @@ from hptune.parts import Parts
 from hptune.reporting.summary import Summary, history_table, leaderboard_of, parts_table, summarize
 from hptune.run.files import holds_text, remove_folder, write_file, write_text
 from hptune.run.filesystem import warn_of_sharing
-from hptune.run.folder import RunFolder
+from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
 from hptune.run.journal import FORMAT, Journal, open_journal
 from hptune.run.log import LOGGER, log_to
 from hptune.run.recorder import RunRecorder
@@ -262,9 +262,12 @@ class Session:
 
     def _confirm(self, workshop: Workshop, observe: MakeObserver) -> None:
         """Train the best candidates again with fresh seeds, where that is wanted."""
+        # An earlier session may have been killed before it did.
+        workshop.recorder.clear()
         history = self._folder.read()
         board = leaderboard_of(history)
-        wanted = workshop.missing(plan_confirmation(self._ground, board, history), history)
+        kept = [trial for trial in board.scored if self._folder.holds(trial, WEIGHTS, PREDICTIONS)]
+        wanted = workshop.missing(plan_confirmation(self._ground, board, history, kept), history)
         if wanted:
             words = f"the best candidates are trained again with fresh seeds: {len(wanted)} trainings"
             with observe(self._ground.objective, Plan(words), board.scored):

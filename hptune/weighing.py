@@ -6,6 +6,8 @@ Both minimize a proper score (squared error, or the log loss of classes) over ro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,16 +23,51 @@ _SMALLEST_SHARE = 1e-4
 # Strengths of regularization to choose from, in units of one row.
 _STRENGTHS = np.logspace(-4, 2, 13)
 _FOLDS = 5
+_SQUARES = "neg_mean_squared_error"
 
 
-def weigh(predictions: Sequence[Floats], truth: npt.NDArray[Any], candidates: Iterable[int]) -> Shares:
+@dataclass(frozen=True)
+class Known:
+    """Rows whose truth is known.
+
+    Attributes:
+        truth: Class indices or values, (rows,).
+        weights: How much each row counts, (rows,); None where all count the same.
+        groups: Rows of equal number err together, (rows,); None where each stands for itself.
+    """
+
+    truth: npt.NDArray[Any]
+    weights: Floats | None = None
+    groups: npt.NDArray[np.integer[Any]] | None = None
+
+    @cached_property
+    def counts(self) -> Floats:
+        """How much each row counts, 1 in the mean."""
+        weights = np.ones(len(self.truth)) if self.weights is None else self.weights
+        counts: Floats = weights / weights.mean()
+        return counts
+
+    def part(self, rows: npt.NDArray[Any]) -> Known:
+        """Return some of the rows."""
+        weights, groups = (None if array is None else array[rows] for array in (self.weights, self.groups))
+        return Known(self.truth[rows], weights, groups)
+
+    def folds(self, seed: int) -> npt.NDArray[np.int64]:
+        """Share the rows out to folds, whole groups to one: the number of each row's fold, (rows,)."""
+        units = np.arange(len(self.truth)) if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
+        shuffled = np.random.default_rng(seed).permutation(np.arange(units.max() + 1) % _FOLDS)
+        folds: npt.NDArray[np.int64] = shuffled[units]
+        return folds
+
+
+def weigh(predictions: Sequence[Floats], known: Known, candidates: Iterable[int]) -> Shares:
     """Find the shares on the simplex that make the average best: all at least 0, together 1.
 
     The loss is convex in the shares, so that there is one best value; many candidates come out with nothing.
 
     Args:
         predictions: Of every candidate for the same rows.
-        truth: Class indices or values, (rows,).
+        known: The rows.
         candidates: Which of them may have a share.
 
     Returns:
@@ -41,16 +78,17 @@ def weigh(predictions: Sequence[Floats], truth: npt.NDArray[Any], candidates: It
     """
     from scipy.optimize import minimize
 
-    places = list(candidates)
+    places, truth, counts = list(candidates), known.truth, known.counts
     own = np.stack([_of_truth(predictions[place], truth) for place in places])
 
     def loss(shares: Floats) -> tuple[float, Floats]:
         together = shares @ own
         if truth.dtype.kind == "f":
             spread = max(float(truth.var()), np.finfo(np.float64).tiny)
-            return float(np.mean(together**2)) / spread, 2 * (own @ together) / len(truth) / spread
+            error = float(np.mean(counts * together**2)) / spread
+            return error, 2 * (own @ (counts * together)) / len(truth) / spread
         together = np.maximum(together, SMALLEST_PROBABILITY)
-        return float(-np.log(together).mean()), -(own @ (1 / together)) / len(truth)
+        return float(-(counts * np.log(together)).mean()), -(own @ (counts / together)) / len(truth)
 
     count = len(places)
     starts = [np.full(count, 1 / count), np.eye(count)[0]]
@@ -84,7 +122,7 @@ def _on_simplex(shares: Floats) -> Floats:
     return made
 
 
-def stack(predictions: Sequence[Floats], truth: npt.NDArray[Any], seed: int) -> tuple[Shares, Mix]:
+def stack(predictions: Sequence[Floats], known: Known, seed: int) -> tuple[Shares, Mix]:
     """Regress the truth on predictions, drawn towards their plain mean as far as cross-validation says.
 
     Values by ridge regression. Classes by a log-linear pool: one share a model and one offset a class, because a
@@ -92,49 +130,53 @@ def stack(predictions: Sequence[Floats], truth: npt.NDArray[Any], seed: int) -> 
 
     Args:
         predictions: Of each model for rows that it was not trained on.
-        truth: Class indices or values, (rows,).
-        seed: Of the folds.
+        known: The rows.
+        seed: Of the folds, which whole groups stay in.
 
     Reference:
         Wolpert, "Stacked Generalization", 1992; Breiman, "Stacked Regressions", 1996, for ridge.
     """
-    if truth.dtype.kind == "f":
-        return _stack_values(np.stack(predictions).astype(np.float64), truth)
-    return _stack_classes(np.stack(predictions).astype(np.float64), truth, seed)
+    given = np.stack(predictions).astype(np.float64)
+    return _stack_values(given, known, seed) if known.truth.dtype.kind == "f" else _stack_classes(given, known, seed)
 
 
-def _stack_values(given: Floats, truth: Floats) -> tuple[Shares, Mix]:
+def _stack_values(given: Floats, known: Known, seed: int) -> tuple[Shares, Mix]:
     from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import PredefinedSplit
 
+    truth = known.truth
+    # Without groups each row is left out once, which needs no folds.
+    folds = None if known.groups is None else PredefinedSplit(known.folds(seed))
     mean = given.mean(axis=0)
     scale = float(truth.std()) or 1.0
     # What the mean leaves is regressed, so that the strongest regularization is the mean itself.
     left = (truth - mean) / scale
-    ridge = RidgeCV(alphas=_STRENGTHS * len(truth)).fit((given / scale).T, left)
+    ridge = RidgeCV(alphas=_STRENGTHS * len(truth), cv=folds, scoring=None if folds is None else _SQUARES)
+    ridge.fit((given / scale).T, left, sample_weight=None if known.weights is None else known.counts)
     shares = ridge.coef_ + 1 / len(given)
     return dict(enumerate(map(float, shares))), Mix("average", (float(ridge.intercept_) * scale,))
 
 
-def _stack_classes(given: Floats, truth: npt.NDArray[Any], seed: int) -> tuple[Shares, Mix]:
+def _stack_classes(given: Floats, known: Known, seed: int) -> tuple[Shares, Mix]:
     logs = np.log(np.maximum(given, SMALLEST_PROBABILITY))
-    folds = np.random.default_rng(seed).permutation(np.arange(len(truth)) % _FOLDS)
+    folds = known.folds(seed)
     losses = np.zeros(len(_STRENGTHS))
-    for fold in range(min(_FOLDS, len(truth))):
+    for fold in np.unique(folds):
         held = folds == fold
         if held.all():
             continue
         fitted = None
         for place, strength in reversed(list(enumerate(_STRENGTHS))):
-            fitted = _fit_pool(logs[:, ~held], truth[~held], strength, fitted)
-            losses[place] += _pool_loss(fitted, logs[:, held], truth[held])[0] * held.sum()
+            fitted = _fit_pool(logs[:, ~held], known.part(~held), strength, fitted)
+            losses[place] += _pool_loss(fitted, logs[:, held], known.part(held))[0] * known.counts[held].sum()
     # The stronger one where several are equally good.
     best = len(losses) - 1 - int(np.argmin(losses[::-1]))
-    fitted = _fit_pool(logs, truth, _STRENGTHS[best], None)
+    fitted = _fit_pool(logs, known, _STRENGTHS[best], None)
     count = len(given)
     return dict(enumerate(map(float, fitted[:count]))), Mix("log_linear", tuple(map(float, fitted[count:])))
 
 
-def _fit_pool(logs: Floats, truth: npt.NDArray[Any], strength: float, start: Floats | None) -> Floats:
+def _fit_pool(logs: Floats, known: Known, strength: float, start: Floats | None) -> Floats:
     """Minimize log loss plus strength times the squared distance from the plain mean of the logarithms."""
     from scipy.optimize import minimize
 
@@ -142,7 +184,7 @@ def _fit_pool(logs: Floats, truth: npt.NDArray[Any], strength: float, start: Flo
     plain = np.concatenate([np.full(count, 1 / count), np.zeros(classes)])
 
     def loss(values: Floats) -> tuple[float, Floats]:
-        value, gradient = _pool_loss(values, logs, truth)
+        value, gradient = _pool_loss(values, logs, known)
         away = values - plain
         return value + strength * float(away @ away), gradient + 2 * strength * away
 
@@ -150,13 +192,14 @@ def _fit_pool(logs: Floats, truth: npt.NDArray[Any], strength: float, start: Flo
     return solved
 
 
-def _pool_loss(values: Floats, logs: Floats, truth: npt.NDArray[Any]) -> tuple[float, Floats]:
+def _pool_loss(values: Floats, logs: Floats, known: Known) -> tuple[float, Floats]:
     """Return log loss and gradient of a log-linear pool: shares of the models, then an offset for each class."""
-    count = len(logs)
+    count, truth, counts = len(logs), known.truth, known.counts
     rows = np.arange(len(truth))
     probabilities = softmax(np.tensordot(values[:count], logs, axes=1) + values[count:])
     own = np.maximum(probabilities[rows, truth], np.finfo(np.float64).tiny)
     wrong = probabilities.copy()
     wrong[rows, truth] -= 1
+    wrong *= counts[:, None]
     gradient = np.concatenate([np.tensordot(logs, wrong, axes=2), wrong.sum(axis=0)]) / len(truth)
-    return float(-np.log(own).mean()), gradient
+    return float(-(counts * np.log(own)).mean()), gradient

@@ -122,7 +122,7 @@ def test_models_are_weighed_on_rows_that_they_have_not_seen(
         for predictions in library.predictions:
             assert predictions.shape == (len(materials.split.validation),)
             assert predictions.max() <= 1
-        assert library.truth.min() >= FAR
+        assert library.known.truth.min() >= FAR
         for method in METHODS:
             if method != "stacking":
                 chosen = choose(method, library, Wanted(2))

@@ -193,12 +193,16 @@ def test_confirming_by_itself_costs_less_than_a_tenth(runs: Path) -> None:
     board = report("wine", runs=runs).leaderboard
     many = type(board)(Objective("accuracy", "max"), board.trials * 84, ())
 
-    assert plan_confirmation(ground, board, History()) == []
+    assert plan_confirmation(ground, board, History(), board.scored) == []
     # 5 candidates with 5 seeds on 3 folds are worth 250 trials.
-    assert len(plan_confirmation(ground, many, History())) == 75
-    assert plan_confirmation(ground, many, History(stop={"reason": "time used"})) == []
+    assert len(plan_confirmation(ground, many, History(), many.scored)) == 75
+    assert plan_confirmation(ground, many, History(stop={"reason": "time used"}), many.scored) == []
+    # Two were asked for, but only of the last one a model could be delivered.
+    asked = lay_groundwork(RunFolder(runs / "wine").path / "resolved.yaml")
+    left = plan_confirmation(asked, board, History(), board.scored[2:])
+    assert {proposal.trial for proposal in left} == {board.scored[2].number}
     off = lay_groundwork(RunFolder(runs / "wine").path / "resolved.yaml", ("evaluation.confirm=false",))
-    assert plan_confirmation(off, many, History()) == []
+    assert plan_confirmation(off, many, History(), many.scored) == []
 
 
 def test_the_threshold_is_chosen_on_validation_rows_and_obeyed(runs: Path) -> None:

@@ -18,6 +18,7 @@ from synthetic import PLAIN, make_run
 from hptune.afterwards import report_page
 from hptune.errors import RunDamagedError
 from hptune.reporting.page import LIBRARY, render_page, to_script_json
+from hptune.reporting.summary import summarize
 from hptune.run.folder import RunFolder
 
 ASSETS = Path(__file__).parent.parent / "hptune" / "reporting" / "assets"
@@ -216,3 +217,19 @@ def test_a_run_without_its_side_files_has_a_page(tmp_path: Path) -> None:
     (folder.path / "experiment.yaml").unlink()
 
     assert "Experiment and environment" in render_page(RunFolder(folder.path))
+
+
+def test_dead_units_of_older_versions_are_told_as_what_they_were(tmp_path: Path) -> None:
+    """They were those without incoming weights; what units say was not looked at."""
+    folder = make_run(tmp_path / "made", 12)
+    best = summarize(folder).best
+    assert best is not None
+    layer = {"name": "block_1_dense", "weights": 64, "zeros": 0.5, "norm": 1.0, "units": 8, "dead": 3}
+    told = {"trial": best.number, "weights": 80, "weights_left": 48, "layers": [layer]}
+    insight = {"trial": best.number, "data": None, "zeros": {}, "validation": None, "regularization": [told]}
+    (folder.path / "insight.json").write_text(json.dumps(insight))
+
+    page = render_page(folder)
+
+    (row,) = re.findall(r'<th scope="row">block_1_dense</th>(.*?)</tr>', page)
+    assert re.findall("<td>(.*?)</td>", row) == ["64", "0.5", "1", "8", "", "3"]

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from hptune.ambiguity import correlate_errors, decompose
 from hptune.objective import Objective
 from hptune.selection import METHODS, Floats, Library, Wanted, choose
-from hptune.weighing import stack, weigh
+from hptune.weighing import Known, stack, weigh
 
 ROWS = 6
 TRUTH = np.linspace(-1.0, 1.0, ROWS)
@@ -41,7 +41,7 @@ Score = Callable[[Floats], float]
 
 def ranked(library: list[Floats], score: Score = error, objective: Objective = ERROR) -> Library:
     best_first = sorted(library, key=lambda candidate: objective.sort_key(score(candidate.astype(np.float64))))
-    return Library(best_first, TRUTH, score, objective)
+    return Library(best_first, Known(TRUTH), score, objective)
 
 
 def make_classifiers(count: int, rows: int, classes: int = 3, seed: int = 1) -> tuple[list[Floats], Any]:
@@ -107,8 +107,8 @@ def test_top_takes_the_best_candidates_alike(library: list[Floats], size: int) -
 def test_opposite_errors_cancel_and_the_better_rank_wins_a_tie() -> None:
     above, below = TRUTH + 1, TRUTH - 1
 
-    both = choose("greedy", Library([above, below], TRUTH, error, ERROR), Wanted(10))
-    same = choose("greedy", Library([above, above.copy()], TRUTH, error, ERROR), Wanted(10))
+    both = choose("greedy", Library([above, below], Known(TRUTH), error, ERROR), Wanted(10))
+    same = choose("greedy", Library([above, above.copy()], Known(TRUTH), error, ERROR), Wanted(10))
 
     assert both.shares == ((0, 0.5), (1, 0.5))
     assert both.score == pytest.approx(0)
@@ -117,7 +117,9 @@ def test_opposite_errors_cancel_and_the_better_rank_wins_a_tie() -> None:
 
 def test_bags_repeat_with_their_seed_and_spread_the_choice() -> None:
     predictions, truth = make_classifiers(20, 60)
-    library = Library(predictions, truth, lambda predicted: log_loss(predicted, truth), Objective("log_loss", "min"))
+    library = Library(
+        predictions, Known(truth), lambda predicted: log_loss(predicted, truth), Objective("log_loss", "min")
+    )
 
     once, again, other = (choose("greedy", library, Wanted(10, 8, seed)) for seed in (1, 1, 2))
 
@@ -131,7 +133,7 @@ def test_bags_repeat_with_their_seed_and_spread_the_choice() -> None:
 def test_shares_on_the_simplex_cannot_be_bettered(library: list[Floats]) -> None:
     """No candidate, and no pair of them, makes the average better by taking a little of its share."""
     candidates = ranked(library).predictions
-    shares = weigh(candidates, TRUTH, range(len(candidates)))
+    shares = weigh(candidates, Known(TRUTH), range(len(candidates)))
 
     average = sum(share * candidates[index].astype(np.float64) for index, share in shares.items())
     for candidate in candidates:
@@ -142,7 +144,7 @@ def test_weights_of_classifiers_are_best_in_log_loss_and_leave_out_noise() -> No
     predictions, truth = make_classifiers(6, 300)
     predictions.append(np.full_like(predictions[0], 1 / 3)[:, [1, 0, 2]])
 
-    shares = weigh(predictions, truth, range(7))
+    shares = weigh(predictions, Known(truth), range(7))
 
     average = sum(share * predictions[index].astype(np.float64) for index, share in shares.items())
     for candidate in predictions:
@@ -155,7 +157,7 @@ def test_stacking_takes_away_what_members_have_in_common() -> None:
     generator = np.random.default_rng(2)
     truth = generator.normal(0, 1, 400)
     members = [0.5 * truth + 3 + generator.normal(0, 0.2, 400) for _ in range(3)]
-    library = Library(members, truth, lambda predicted: float(np.mean((predicted - truth) ** 2)), ERROR)
+    library = Library(members, Known(truth), lambda predicted: float(np.mean((predicted - truth) ** 2)), ERROR)
 
     stacked, plain = choose("stacking", library, Wanted(3)), choose("top", library, Wanted(3))
 
@@ -168,7 +170,7 @@ def test_stacking_falls_back_on_the_mean_where_there_is_nothing_to_learn() -> No
     truth = generator.normal(0, 1, 20)
     members = [truth + generator.normal(0, 1, 20) for _ in range(8)]
 
-    shares, _ = stack(members, truth, seed=1)
+    shares, _ = stack(members, Known(truth), seed=1)
 
     assert list(shares.values()) == pytest.approx([1 / 8] * 8, abs=0.1)
 
@@ -178,7 +180,7 @@ def test_a_stack_of_classifiers_mends_what_they_overstate() -> None:
     sharpened = [values.astype(np.float64) ** 4 for values in predictions]
     sharpened = [values / values.sum(axis=1, keepdims=True) for values in sharpened]
     half = 300
-    shares, mix = stack([values[:half] for values in sharpened], truth[:half], seed=1)
+    shares, mix = stack([values[:half] for values in sharpened], Known(truth[:half]), seed=1)
 
     unseen = mix([values[half:] for values in sharpened], list(shares.values()))
 
@@ -221,7 +223,9 @@ def test_the_decomposition_holds_for_probabilities_too_and_errors_are_correlated
 @pytest.mark.parametrize("method", METHODS)
 def test_a_hundred_trials_take_seconds(method: str) -> None:
     predictions, truth = make_classifiers(100, 1000, classes=10)
-    library = Library(predictions, truth, lambda predicted: log_loss(predicted, truth), Objective("log_loss", "min"))
+    library = Library(
+        predictions, Known(truth), lambda predicted: log_loss(predicted, truth), Objective("log_loss", "min")
+    )
     began = time.perf_counter()
 
     chosen = choose(method, library, Wanted(10))
@@ -229,3 +233,58 @@ def test_a_hundred_trials_take_seconds(method: str) -> None:
     assert time.perf_counter() - began < 10
     assert 1 < len(chosen.shares) <= 10
     assert chosen.score < library.score(predictions[0].astype(np.float64))
+
+
+@pytest.mark.parametrize("task", ["values", "classes"])
+def test_a_row_that_weighs_three_counts_as_three_rows(task: str) -> None:
+    generator = np.random.default_rng(7)
+    counts = generator.integers(1, 4, 120)
+    predictions, truth = make_classifiers(4, 120)
+    if task == "values":
+        truth = generator.normal(0, 1, 120)
+        predictions = [truth + generator.normal(0, 0.5 + place / 4, 120) for place in range(4)]
+    repeated = [np.repeat(values, counts, axis=0) for values in predictions]
+
+    weighed = weigh(predictions, Known(truth, counts.astype(float)), range(4))
+
+    assert weighed == pytest.approx(weigh(repeated, Known(np.repeat(truth, counts)), range(4)), abs=1e-3)
+    assert weighed != pytest.approx(weigh(predictions, Known(truth), range(4)), abs=1e-3)
+
+
+@pytest.mark.parametrize("task", ["values", "classes"])
+def test_a_stack_follows_the_rows_that_count(task: str) -> None:
+    """The first member knows the rows that count, the second those that do not."""
+    generator = np.random.default_rng(8)
+    counts = np.repeat([1.0, 0.0], 150)
+    known = counts > 0
+    if task == "values":
+        truth = generator.normal(0, 1, 300)
+        members = [np.where(own, truth, generator.normal(0, 1, 300)) for own in (known, ~known)]
+    else:
+        right, truth = make_classifiers(1, 300)
+        members = [np.where(own[:, None], right[0], np.roll(right[0], 1, axis=0)) for own in (known, ~known)]
+
+    shares, _ = stack(members, Known(truth, counts), seed=1)
+
+    assert shares[0] > 0.7
+    assert abs(shares[1]) < 0.3
+
+
+@pytest.mark.parametrize("task", ["values", "classes"])
+def test_copies_of_a_row_teach_a_stack_no_more_than_the_row(task: str) -> None:
+    """Rows of a group err together: where they may be in two folds, noise looks like knowledge."""
+    generator = np.random.default_rng(9)
+    rows, members = 30, 12
+    truth: Any = generator.normal(0, 1, rows) if task == "values" else generator.integers(0, 3, rows)
+    raised = np.exp(generator.normal(0, 1, (members, rows, 3)))
+    noise = list(
+        generator.normal(0, 1, (members, rows)) if task == "values" else raised / raised.sum(-1, keepdims=True)
+    )
+    copied, groups = [np.repeat(values, 10, axis=0) for values in noise], np.repeat(np.arange(rows), 10)
+
+    away = {}
+    for name, known in (("rows", None), ("groups", groups)):
+        shares, _ = stack(copied, Known(np.repeat(truth, 10), groups=known), seed=1)
+        away[name] = float(np.std(list(shares.values())))
+
+    assert away["groups"] < away["rows"] / 1.5

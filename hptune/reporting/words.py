@@ -158,12 +158,10 @@ def _describe_parts(ensemble: Mapping[str, Any]) -> list[str]:
     refits = [str(member["trial"]) for member in members if member.get("refit")]
     lines = []
     if by.get("folds"):
-        lines.append(
-            f"chosen by predictions for {by['rows']} rows, each by networks of the folds that did not see it; trials "
-            f"are averages of their folds, {networks} networks in all"
-        )
-    elif networks > len(members):
-        lines.append(f"trials are averages of their repeats, {networks} networks in all")
+        lines.append(f"chosen by predictions for {by['rows']} rows, each by networks of the folds that did not see it")
+    if networks > len(members):
+        what = "folds" if by.get("folds") else "repeats"
+        lines.append(f"trials are averages of their {what}, {networks} networks in all")
     if refits:
         lines.append(
             f"in the form that was trained on training and validation rows together: {', '.join(refits)}; they were "

@@ -233,6 +233,11 @@ class RunFolder:
             raise RunDamagedError(f"{path}: its SHA-256 is not what the journal recorded; it was altered or damaged")
         return path
 
+    def holds(self, trial: Trial, *names: str) -> bool:
+        """Tell whether all files of these names that a trial has recorded, itself and its parts, were kept."""
+        files = [trial.files_named(name) for name in names]
+        return all(files) and all((self.path / file.name).is_file() for several in files for file in several)
+
     def collect_garbage(self, history: History) -> None:
         """Delete what no record names: half-written files and the folders of attempts that did not end."""
         named = history.files

@@ -196,7 +196,7 @@ class OutputSpec(Section):
 
     runs: str = Field(default="runs", description="folder of the runs, relative to the current one")
     keep: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=50, description="trials that keep their weights; ensembles choose among them"
+        default=50, description="trials that keep their weights; ensembles and confirmation choose among them"
     )
     predictions_mb: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         default=512, description="megabytes of validation predictions at most"
