@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -140,6 +141,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--profile", type=Path, help="a file for cProfile's figures of the parent")
     asked = parser.parse_args()
+    # Who ends this ends the search with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     profiled = ["-m", "cProfile", "-o", str(asked.profile.absolute())] if asked.profile else []
     hptune = str(Path(sys.executable).with_name("hptune"))
     command = [sys.executable, *profiled, hptune, "search", "endurance.yaml", "--quiet"]

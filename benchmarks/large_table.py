@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
+    # Who ends this ends the search with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shares: dict[int, float] = {}
     peaks: dict[int, float] = {}
     parent = 0.0
