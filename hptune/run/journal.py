@@ -162,9 +162,11 @@ def _parse_line(path: Path, line: bytes, previous: str, number: int, offset: int
         where = f"{path}: line {number + 1}, byte {offset}"
         raise RunDamagedError(f"{where}: record {record['seq']} does not follow the record before it; {_CURE}")
     if number == 0 and record.get("format") not in _READABLE:
+        versions = record.get("versions")
+        writer = versions.get("hptune") if isinstance(versions, dict) else None
         raise RunDamagedError(
-            f"{path}: expected a journal of format {FORMAT} or older, got {record.get('format')!r}; it was written by "
-            f"hptune {record.get('versions', {}).get('hptune', 'of another version')}, use that version"
+            f"{path}: expected a journal of format {FORMAT} or older, got {record.get('format')!a}; it was written by "
+            f"hptune {writer or 'of another version'}, use that version"
         )
     return record
 

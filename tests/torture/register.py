@@ -335,9 +335,9 @@ CASES: dict[str, Case] = {
     "E06": _case(
         "W",
         "10,000 real trials in child processes",
-        f"{_LOAD}e06_ten_thousand_trials_are_trained_and_no_process_grows",
+        f"{_LOAD}e06_real_trials_by_the_thousand_let_no_process_grow",
         f"{_WORKERS}the_parent_does_not_grow_over_two_hundred_trials",
-        reason="in populations; by Keras fit, which takes a process of its own for each, 10,000 would take hours",
+        reason="1,000 in populations, 10,000 with HPTUNE_TORTURE=whole; by Keras fit, a process each, it takes hours",
     ),
     "E07": _case("N", "64 at a time", f"{_LOAD}e07_many_trials_at_a_time_are_neither_lost_nor_doubled"),
     "E08": _case(

@@ -229,15 +229,20 @@ def test_d08_d09_a_changed_experiment_or_table_is_refused_with_the_difference(be
     assert "  table.csv: was 230 bytes with SHA-256 " in output
 
 
-def test_d10_a_journal_of_a_newer_version_names_it_and_is_left_alone(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("versions", "writer"), [({"hptune": "7.1"}, "7.1"), ({}, "of another version"), (["7.1"], "of another version")]
+)
+def test_d10_a_journal_of_a_newer_version_names_it_and_is_left_alone(
+    versions: object, writer: str, bench: Bench
+) -> None:
     from hptune.run.journal import encode_journal
 
-    header = dict(read_journal(bench.run.journal).records[0]) | {"format": 99}
-    header["versions"] = {"hptune": "7.1"}
+    header = dict(read_journal(bench.run.journal).records[0]) | {"format": 99, "versions": versions}
     bench.run.journal.write_bytes(encode_journal([header]))
 
     assert damage_of(bench.run) == (
-        "journal.jsonl: expected a journal of format 2 or older, got 99; it was written by hptune 7.1, use that version"
+        f"journal.jsonl: expected a journal of format 2 or older, got 99; it was written by hptune {writer}, "
+        "use that version"
     )
 
 

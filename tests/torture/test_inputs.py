@@ -195,13 +195,13 @@ def test_g13_ten_thousand_columns_and_a_cell_of_a_hundred_megabytes_stay_within_
     rows = "".join(",".join(str((n * m) % 7) for m in range(10_000)) + f",{'ab'[n % 2]}\n" for n in range(30))
     (ram / "table.csv").write_text(f"{columns},y\n{rows}")
     wide, output = nursery.start_hptune(["check", "x.yaml"], ram)
-    ending = wide.wait()
+    ending = wide.wait(300)
     assert ending.code == 0, output.read_text()
     assert ending.peak_mib - idle < 1000
 
     (ram / "table.csv").write_text(TABLE.replace("6,a", "6," + "a" * (100 << 20), 1))
     long, output = nursery.start_hptune(["check", "x.yaml"], ram)
-    ending = long.wait()
+    ending = long.wait(300)
 
     assert ending.code in (0, 2), output.read_text()
     assert len(output.read_text()) < 10_000
