@@ -35,7 +35,7 @@ def found_by_hptune(folder: Path, table: str, seed: int, batch: int, seconds: in
     scores = {
         row["trial"]: float(row["score"])
         for row in csv.DictReader((run / "leaderboard.csv").open())
-        if row["outcome"] == "completed"
+        if row["status"] == "completed"
     }
     ended = {}
     for line in (run / "journal.jsonl").open():
