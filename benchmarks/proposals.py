@@ -4,8 +4,8 @@ Usage: python benchmarks/proposals.py [--seeds 20] [--processes 2] [--minutes 20
 
 Nothing is trained. A proposal is answered by Branin's function (2 dimensions), Hartmann's (6 dimensions), or the log
 loss of the nearest of 400 trials that a random search on digits has trained before (6 dimensions,
-`recorded_trials.csv`; `--record` searches them again). Nearest is meant in the features that hptune's Gaussian process
-sees. That table is a function of steps: what it answers is what a real trial reached, though seldom one of exactly
+`recorded_trials.csv`; `--record` searches them again). Nearest is meant in the unit cube, a choice by its place on the
+list. That table is a function of steps: what it answers is what a real trial reached, though seldom one of exactly
 these settings.
 
 Each process has one thread. KerasTuner takes seconds a proposal, so what was measured is kept in
@@ -154,10 +154,10 @@ def recorded() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
     configurations = [{name: kinds.get(name, float)(row[name]) for name in space.by_name} for row in rows]
     scores = [float(row["log_loss"]) for row in rows]
     encoding = Encoding(space)
-    known = encoding.features(encoding.positions(configurations))
+    known = encoding.positions(configurations)
 
     def value(at: Mapping[str, Any]) -> float:
-        distances = ((known - encoding.features(encoding.positions([at]))) ** 2).sum(1)
+        distances = ((known - encoding.positions([at])) ** 2).sum(1)
         return scores[int(np.argmin(distances))]
 
     return space, value

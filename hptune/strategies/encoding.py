@@ -1,8 +1,9 @@
 """Configurations as rows of numbers, many at a time: what a Gaussian process can compare.
 
 A *position* is a row in [0, 1]^D, one coordinate a dimension, as `from_unit` takes it. Its *features* are what the
-process sees: a range gives one number, a choice without order one number a value (of which one is not zero), and an
-inactive dimension the same constants whatever its coordinate is, so that configurations that are equal are equal here.
+process sees: a range or a list of rising or falling numbers gives one number, any other choice one number a value (of
+which one is not zero), and an inactive dimension the same constants whatever its coordinate is, so that configurations
+that are equal are equal here.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Encoding:
         if count is None:
             return [np.where(is_active, coordinates, _INACTIVE)]
         indices = _indices(coordinates, count)
-        if isinstance(dimension, Choice) and 2 < count <= _MOST_FLAGS:
+        if isinstance(dimension, Choice) and 2 < count <= _MOST_FLAGS and not _has_order(dimension):
             return [np.where(is_active & (indices == index), _FLAG, 0.0) for index in range(count)]
         return [np.where(is_active, (indices + 0.5) / count, _INACTIVE)]
 
@@ -93,6 +94,14 @@ class Encoding:
             return np.fromiter((condition.holds_for(value) for value in values), np.bool_, len(coordinates))
         table = np.array([condition.holds_for(value) for value in parent.finite_values() or ()], np.bool_)
         return table[_indices(coordinates, count)]
+
+
+def _has_order(choice: Choice) -> bool:
+    """Tell whether the values are numbers that rise or fall along the list, as `[16, 32, 64]` do."""
+    values = choice.values
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return False
+    return list(values) in (sorted(values), sorted(values, reverse=True))
 
 
 def _count_values(dimension: Dimension) -> int | None:
