@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from hptune.leaderboard import table_to_csv
 from hptune.materials import Materials
 from hptune.parts import Parts
 from hptune.reporting.summary import Summary, history_table, leaderboard_of, parts_table, summarize
+from hptune.reporting.words import describe_failures
 from hptune.run.files import holds_text, remove_folder, write_file, write_text
 from hptune.run.filesystem import warn_of_sharing
 from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
@@ -34,7 +34,6 @@ from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
 from hptune.strategies import Task, create_strategy
 from hptune.training.workers import WarmProcesses
-from hptune.trial import Trial
 from hptune.tuner import INTERRUPTED, MakeObserver, Past, Plan, Tuner
 from hptune.winner import deliver
 from hptune.workshop import Workshop
@@ -305,19 +304,10 @@ class Session:
         history = self._folder.read()
         board = leaderboard_of(history)
         if not board.scored:
-            raise NoTrialCompletedError(_describe_failures(board.trials))
+            raise NoTrialCompletedError(describe_failures(board.trials))
         choice = choose(self._materials, board, history)
         verdict = summarize(self._folder).verdict or {}
         wants_refit = self._ground.experiment.evaluation.refit
         if verdict.get("trial") != choice.winner.number or verdict.get("refit", False) != wants_refit:
             deliver(workshop, choice)
         write_insight(self._materials, board, choice.winner)
-
-
-def _describe_failures(trials: tuple[Trial, ...]) -> str:
-    """Sum up why nothing completed, one line a cause."""
-    causes = Counter((trial.outcome.value, trial.message) for trial in trials)
-    lines = [
-        f"  {count} {outcome}: {message or 'no further word'}" for (outcome, message), count in causes.most_common(5)
-    ]
-    return f"no trial completed; {len(trials)} failed:\n" + "\n".join(lines)

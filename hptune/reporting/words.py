@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from hptune.trial import Trial
 
 # Control, format (bidirectional marks among them), surrogate and private characters.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -215,3 +218,18 @@ def format_bytes(size: int) -> str:
         return f"{size} B"
     power = min(int(math.log10(size)) // 3, 4)
     return f"{size / 1000**power:.1f} {'kMGT'[power - 1]}B"
+
+
+def describe_failures(trials: Sequence[Trial]) -> str:
+    """Sum up why nothing completed, one line a cause.
+
+    >>> describe_failures([])
+    'no trial ended before the search did; allow more, such as --set budget.max_time=10m'
+    """
+    if not trials:
+        return "no trial ended before the search did; allow more, such as --set budget.max_time=10m"
+    causes = Counter((trial.outcome.value, trial.message) for trial in trials)
+    lines = [
+        f"  {count} {outcome}: {message or 'no further word'}" for (outcome, message), count in causes.most_common(5)
+    ]
+    return f"no trial completed; {len(trials)} failed:\n" + "\n".join(lines)
