@@ -317,3 +317,21 @@ def test_the_parent_does_not_grow_over_two_hundred_trials(processes: WarmProcess
     assert len(trials) == 200
     assert memory_mib() - before < 10
     assert len(list(Path("/proc/self/fd").iterdir())) <= files
+
+
+def test_a_worker_takes_all_trials_that_wait_at_once() -> None:
+    # A process of its own: a mailbox ends the process that it is in when the other end is closed.
+    script = """
+import multiprocessing, os
+from hptune.training.workers import Mailbox
+ours, theirs = multiprocessing.Pipe()
+mailbox = Mailbox(theirs)
+ours.send(("jobs", [((0, ""), "a")]))
+ours.send(("jobs", [((1, ""), "b"), ((2, ""), "c")]))
+ours.send(("end", {(9, ""): "said last"}))
+while not mailbox.reason_to_end((9, "")):
+    pass
+names = [job for _, job in mailbox.next_jobs(wait=True)]
+os._exit(0 if names == ["a", "b", "c"] and mailbox.next_jobs(wait=False) == [] else 3)
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

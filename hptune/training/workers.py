@@ -235,11 +235,16 @@ class Mailbox:
             os._exit(1)
 
     def next_jobs(self, *, wait: bool) -> list[tuple[Key, Any]]:
-        """Return the trials to begin with, by number and part; where none is to be waited for, there may be none."""
-        try:
-            return self._jobs.get(block=wait)
-        except queue.Empty:
-            return []
+        """Return the trials to begin with, by number and part; where none is to be waited for, there may be none.
+
+        All that wait: slots that become free together are filled one by one, and an epoch costs as much for one trial.
+        """
+        jobs: list[tuple[Key, Any]] = []
+        with suppress(queue.Empty):
+            jobs += self._jobs.get(block=wait)
+            while True:
+                jobs += self._jobs.get_nowait()
+        return jobs
 
     def reason_to_end(self, trial: Key) -> str:
         """Return why a trial has to end with the epoch under way; nothing where it may go on."""
