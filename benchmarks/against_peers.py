@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from processes import family_memory_mib
+
 EXPERIMENT = """
 name: bench
 data: {data}
@@ -63,28 +65,6 @@ class Measured:
     seconds: float
     memory_mib: float
     output: str
-
-
-def family_memory_mib(root: int) -> float:
-    """Sum the proportional memory of a process and its descendants, so that shared pages count once."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    total, pending = 0.0, [root]
-    while pending:
-        process = pending.pop()
-        pending.extend(children.get(process, ()))
-        try:
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-    return total
 
 
 def measure(command: list[str], folder: Path) -> Measured:

@@ -26,6 +26,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from processes import memory_mib, workers_of
+
 EXPERIMENT = """
 name: endurance
 data: {{source: sklearn:wine, target: target}}
@@ -68,21 +70,6 @@ class Look:
     workers_mib: dict[int, float]
 
 
-def children_of(process: int) -> list[int]:
-    """List the children of a process."""
-    with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    return []
-
-
-def memory_mib(process: int) -> float:
-    """Return the proportional set size of a process; 0 where it is gone."""
-    with suppress(OSError):
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-    return 0.0
-
-
 class Ends:
     """Counts the trials that have ended, reading only what the journal has more than before."""
 
@@ -107,8 +94,7 @@ def watch(process: subprocess.Popen[bytes], journal: Path) -> Iterator[Look]:
     """Look at a search until it ends; workers are what the fork server, a child of the search, has forked."""
     began, ends = time.monotonic(), Ends(journal)
     while process.poll() is None:
-        workers = [worker for child in children_of(process.pid) for worker in children_of(child)]
-        memories = {worker: memory_mib(worker) for worker in workers}
+        memories = {worker: memory_mib(worker) for worker in workers_of(process.pid)}
         yield Look(time.monotonic() - began, ends.look(), memory_mib(process.pid), memories)
         time.sleep(LOOK_S)
 

@@ -17,12 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from endurance import children_of, memory_mib
+from processes import memory_mib, peak_mib, workers_of
 
 EXPERIMENT = """
 name: large
@@ -47,15 +46,6 @@ def write_table(path: Path, rows: int, columns: int) -> None:
     signal = numbers[:, :5].sum(1) + numbers[:, 5] * numbers[:, 6] + generator.normal(size=rows)
     frame = pl.DataFrame({f"x{column}": numbers[:, column] for column in range(columns)})
     frame.with_columns(label=pl.Series(np.where(signal > 0, "yes", "no"))).write_parquet(path)
-
-
-def peak_mib(process: int) -> float:
-    """Return the most memory that a process has had resident; 0 where it is gone."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
 
 
 def main() -> None:
@@ -86,7 +76,7 @@ def main() -> None:
         ):
             try:
                 while process.poll() is None:
-                    for worker in [worker for child in children_of(process.pid) for worker in children_of(child)]:
+                    for worker in workers_of(process.pid):
                         shares[worker] = max(shares.get(worker, 0.0), memory_mib(worker))
                         peaks[worker] = max(peaks.get(worker, 0.0), peak_mib(worker))
                     parent = max(parent, peak_mib(process.pid))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,18 +107,21 @@ def _mix(answers: Sequence[Any], shares: Sequence[float], mix: Mix) -> Any:
 
 def _by_model(members: Sequence[Member], answers: Sequence[Any]) -> tuple[list[Any], list[float]]:
     """Average the answers of networks that are parts of one trial; return answers and shares of the trials."""
-    by_trial: dict[int, list[tuple[float, Any]]] = {}
-    for number, (member, answer) in enumerate(zip(members, answers, strict=True)):
-        # A member that names no trial stands for itself.
-        key = -1 - number if member.trial is None else member.trial
-        by_trial.setdefault(key, []).append((member.share, answer))
+    several, shares = _by_trial(members, answers)
     averaged = [
-        several[0][1]
-        if len(several) == 1
-        else keras.layers.Average(name=f"parts_{number}")([answer for _, answer in several])
-        for number, several in enumerate(by_trial.values(), start=1)
+        own[0] if len(own) == 1 else keras.layers.Average(name=f"parts_{number}")(own)
+        for number, own in enumerate(several, start=1)
     ]
-    return averaged, [several[0][0] for several in by_trial.values()]
+    return averaged, shares
+
+
+def _by_trial(members: Sequence[Member], answers: Iterable[Any]) -> tuple[list[list[Any]], list[float]]:
+    """Put what networks answer together by the trials that they are parts of; return answers and shares of these."""
+    several: dict[int, list[Any]] = {}
+    for member, answer in zip(members, answers, strict=True):
+        several.setdefault(member.trial, []).append(answer)
+    shares = {member.trial: member.share for member in members}
+    return list(several.values()), [shares[trial] for trial in several]
 
 
 def _in_user_units(output: Any, job: Job) -> Any:
@@ -185,7 +188,7 @@ def predict_members(
     Raises:
         ArtifactError: If a member does not predict what it predicted in training.
     """
-    by_trial: dict[int | None, list[Floats]] = {}
+    answers = []
     for member, (stored, places) in zip(members, held_out, strict=True):
         numeric, codes = Preparation.from_dict(member.preparation).transform(rows)
         given = {"numeric": numeric, "codes": codes}
@@ -194,9 +197,9 @@ def predict_members(
         prepared = Rows(inputs, unknown, None, unknown, None)
         predicted = Predictor(restore_model(member.job, member.weights), member.job)(prepared)
         _refuse_difference(predicted[places], np.load(stored, allow_pickle=False), member.weights)
-        by_trial.setdefault(member.trial, []).append(predicted.astype(np.float64))
-    shares = {member.trial: member.share for member in members}
-    return mix([np.mean(several, axis=0) for several in by_trial.values()], [shares[trial] for trial in by_trial])
+        answers.append(predicted.astype(np.float64))
+    several, shares = _by_trial(members, answers)
+    return mix([np.mean(own, axis=0) for own in several], shares)
 
 
 def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:

@@ -22,7 +22,7 @@ from hptune.run.files import make_folder, write_file
 from hptune.run.folder import PREDICTIONS, WEIGHTS, RunFolder
 from hptune.training.job import Member
 from hptune.training.workers import WarmProcesses
-from hptune.trial import Proposal, Trial
+from hptune.trial import Trial
 
 MODEL = "model.keras"
 OUTPUT = "output.part"
@@ -58,11 +58,7 @@ def assemble(
     model, output = folder / MODEL, folder / OUTPUT
     processes.call(_build, parts, model, replace(materials.about, threshold=threshold), mix, output=output)
     rows = materials.rows(materials.split.validation)
-    with _expected(materials, members, mix, folder / _EXPECTED) as expected:
-        if any(_is_of_folds(materials, trial) for trial, _ in members):
-            # No two of them have predicted the same rows yet.
-            held_out = [stored for trial, _ in members for stored in _held_out(materials, trial)]
-            processes.call(_predict, parts, rows, held_out, mix, expected, output=output)
+    with _expected(materials, members, parts, mix, folder, processes) as expected:
         # Another process, so that nothing but the file can carry the networks over.
         processes.call(_check, model, rows, materials.about.columns, expected, output=output)
     return model
@@ -81,47 +77,46 @@ def stored_predictions(run: RunFolder, trial: Trial) -> Floats:
 def _members(materials: Materials, trial: Trial, share: float) -> list[Member]:
     """Return the networks of a trial: one, or one for each of its parts, which are averaged."""
     made = []
-    for proposal, file in zip(_proposals(materials, trial), trial.files_named(WEIGHTS), strict=True):
+    for proposal, file in materials.trained(trial, WEIGHTS):
         preparation = materials.preparation_of(proposal)
         weights = materials.folder.verified(file)
         made.append(Member(materials.job(proposal), weights, preparation.to_dict(), share, trial.number))
     return made
 
 
-def _proposals(materials: Materials, trial: Trial) -> list[Proposal]:
-    """Return what the networks of a trial were trained from, in the order of their files."""
-    if trial.n == 1:
-        return [trial.proposal]
-    return [trial.proposal.as_part(part) for part in materials.ground.part_names]
-
-
-def _is_of_folds(materials: Materials, trial: Trial) -> bool:
-    return trial.n > 1 and bool(materials.ground.folds)
-
-
 def _held_out(materials: Materials, trial: Trial) -> list[tuple[Path, Rows]]:
     """Return what each network of a trial has predicted, and for which of the validation rows."""
-    # What the parts predicted together stands before them.
-    files = trial.files_named(PREDICTIONS)[-trial.n :]
     return [
         (materials.folder.verified(file), materials.held_out(proposal.part))
-        for file, proposal in zip(files, _proposals(materials, trial), strict=True)
+        for proposal, file in materials.trained(trial, PREDICTIONS)
     ]
 
 
 @contextmanager
-def _expected(materials: Materials, members: Sequence[tuple[Trial, float]], mix: Mix, scratch: Path) -> Iterator[Path]:
-    """Give the file that holds what the members predicted together, or is going to where they are of folds."""
-    run = materials.folder
-    is_of_folds = any(_is_of_folds(materials, trial) for trial, _ in members)
+def _expected(
+    materials: Materials,
+    members: Sequence[tuple[Trial, float]],
+    parts: Sequence[Member],
+    mix: Mix,
+    folder: Path,
+    processes: WarmProcesses,
+) -> Iterator[Path]:
+    """Give the file that holds what the members predict together."""
+    run, scratch = materials.folder, folder / _EXPECTED
+    is_of_folds = bool(materials.ground.folds) and any(trial.n > 1 for trial, _ in members)
     if len(members) == 1 and mix == AVERAGE and not is_of_folds:
         yield run.verified(members[0][0].file(PREDICTIONS))
         return
-    if not is_of_folds:
-        predictions = [stored_predictions(run, trial) for trial, _ in members]
-        mixed = mix(predictions, [share for _, share in members])
-        write_file(scratch, lambda stream: np.save(stream, mixed))
     try:
+        if is_of_folds:
+            # No two of them have predicted the same rows yet.
+            held_out = [stored for trial, _ in members for stored in _held_out(materials, trial)]
+            given = (parts, materials.rows(materials.split.validation), held_out, mix, scratch)
+            processes.call(_predict, *given, output=folder / OUTPUT)
+        else:
+            predictions = [stored_predictions(run, trial) for trial, _ in members]
+            mixed = mix(predictions, [share for _, share in members])
+            write_file(scratch, lambda stream: np.save(stream, mixed))
         yield scratch
     finally:
         scratch.unlink(missing_ok=True)

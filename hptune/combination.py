@@ -110,9 +110,9 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
         LOGGER.info("ensemble of trials %s", told)
         built = [(member.built, share) for member, share in chosen.members]
         model = assemble(materials, built, folder.ensemble, processes, chosen.ensemble.mix, chosen.threshold)
-        split, roles = materials.split, ground.dataset.roles
+        split = materials.split
         rows = {part: materials.rows(getattr(split, part)) for part in ("train", "validation", "test")}
-        groups = None if roles.groups is None else roles.groups[split.test]
+        groups = ground.dataset.roles.of(split.test).groups
         seed = derive_seed(ground.experiment.strategy.seed, "ensemble")
         given = (model, best.model, materials.about, ground.dataset.columns, rows, groups, ground.objective, seed)
         outcome = processes.call(_compare, *given, output=folder.ensemble / OUTPUT)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def compare(
         for name, model in models.items()
     }
     simple = {name: Guess(given) for name, given in predict_simply(about, columns, rows["train"], test).items()}
-    yardstick = replace(yardstick_of(about, test), groups=groups)
+    yardstick = yardstick_of(about, test, groups)
     scores = {name: yardstick.report(guess) for name, guess in (guesses | simple).items()}
     metric = objective.metric
     if metric not in scores["ensemble"] or metric not in scores["best"]:

@@ -68,7 +68,7 @@ def _judge(materials: Materials, scored: Sequence[Trial]) -> dict[str, Any] | No
     about, folder = materials.about, materials.folder
     yardstick = materials.yardstick(materials.split.validation)
     compared = min(max(DRAWN_ROWS // (len(yardstick.truth) * FEWEST_DRAWS), 2), _RIVALS + 1)
-    kept = [trial for trial in scored[:compared] if (folder.path / trial.file(PREDICTIONS).name).is_file()]
+    kept = [trial for trial in scored[:compared] if folder.holds(trial, PREDICTIONS)]
     if not kept or kept[0] is not scored[0]:
         return None
     truth = yardstick.truth

@@ -65,7 +65,6 @@ class Leaderboard:
                 "trial": trial.number,
                 "status": trial.outcome.value,
                 "score": trial.score,
-                # One training, one validation set: no spread to report.
                 "std_error": trial.std_error,
                 "n": trial.n if has_score else None,
                 "best_epoch": trial.best_epoch,

@@ -124,8 +124,8 @@ class Materials:
             target = truth if scale is None else scale.standardize(truth)
             arrays |= {f"{part}.numeric": numeric, f"{part}.codes": codes}
             arrays |= {f"{part}.target": target, f"{part}.truth": truth}
-            if dataset.roles.weights is not None:
-                arrays[f"{part}.weight"] = dataset.roles.weights[rows]
+            if (weights := dataset.roles.of(rows).weights) is not None:
+                arrays[f"{part}.weight"] = weights
         write_arrays(self._arrays(place, way), arrays)
 
     @cached_property
@@ -237,11 +237,15 @@ class Materials:
 
     def guesses(self, trial: Trial) -> list[Guess]:
         """Read what a trial of the search predicted for validation rows, training by training; as `guess`."""
-        if trial.n == 1:
-            return [Guess(self._load(trial.file(PREDICTIONS)))]
-        files = trial.files_named(PREDICTIONS)[-trial.n :]
-        parts = self.ground.part_names
-        return [Guess(self._load(file), self.held_out(part)) for file, part in zip(files, parts, strict=True)]
+        return [
+            Guess(self._load(file), self.held_out(proposal.part)) for proposal, file in self.trained(trial, PREDICTIONS)
+        ]
+
+    def trained(self, trial: Trial, name: str) -> list[tuple[Proposal, StoredFile]]:
+        """Return what each network of a trial was trained from, with its file of a name."""
+        parts = [trial.proposal] if trial.n == 1 else [trial.proposal.as_part(part) for part in self.ground.part_names]
+        # What the parts predicted together stands before them.
+        return list(zip(parts, trial.files_named(name)[-trial.n :], strict=True))
 
     def _load(self, file: StoredFile) -> Floats:
         values: Floats = np.load(self.folder.verified(file), allow_pickle=False)
@@ -273,14 +277,15 @@ class Materials:
 
     def yardstick(self, rows: Rows) -> Yardstick:
         """Return what predictions of rows are held against."""
-        dataset, roles, scale = self.ground.dataset, self.ground.dataset.roles, self.target_scale()
+        dataset, scale = self.ground.dataset, self.target_scale()
+        roles = dataset.roles.of(rows)
         return Yardstick(
             dataset.task,
             encode_target(dataset.frame[rows], dataset.target, dataset.labels),
             dataset.positive,
             1.0 if scale is None else scale.scale,
-            None if roles.weights is None else roles.weights[rows],
-            None if roles.groups is None else roles.groups[rows],
+            roles.weights,
+            roles.groups,
         )
 
     def rows(self, part: Rows) -> pl.DataFrame:

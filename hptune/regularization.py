@@ -42,12 +42,11 @@ def tell_regularization(folder: RunFolder, trials: Iterable[Trial], metric: str)
     """
     told = []
     for trial in trials:
-        files = trial.files_named(WEIGHTS)
-        if not files or not all((folder.path / file.name).is_file() for file in files):
+        if not folder.holds(trial, WEIGHTS):
             continue
         silent = read_silent_units(folder, trial)
         networks = []
-        for file in files:
+        for file in trial.files_named(WEIGHTS):
             with np.load(folder.verified(file), allow_pickle=False) as arrays:
                 weights = {name: arrays[name] for name in arrays.files}
             networks.append(describe_layers(weights, silent.get(part_of_file(file.name), {})))

@@ -12,7 +12,7 @@ import numpy as np
 from hptune.bootstrap import Floats, Guess, Yardstick
 
 # Metrics of two classes that ask for a threshold.
-METRICS_WITH_THRESHOLD = ("f1", "f1_macro", "balanced_accuracy")
+_METRICS = ("f1", "f1_macro", "balanced_accuracy")
 
 
 def choose_threshold(yardstick: Yardstick, guess: Guess, metric: str) -> float | None:
@@ -28,7 +28,7 @@ def choose_threshold(yardstick: Yardstick, guess: Guess, metric: str) -> float |
         is as good.
     """
     positive = yardstick.positive
-    if positive is None or yardstick.task != "binary" or metric not in METRICS_WITH_THRESHOLD:
+    if positive is None or yardstick.task != "binary" or metric not in _METRICS:
         return None
     scores = guess.values[:, positive].astype(np.float64)
     weights = np.ones(len(scores)) if yardstick.weights is None else yardstick.weights

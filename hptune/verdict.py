@@ -6,8 +6,7 @@ Everything here imports scikit-learn and runs in a worker process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +28,6 @@ from hptune.description import Description
 from hptune.testrows import TestRows, hash_rows
 
 _LINEAR_ITERATIONS = 1000
-
-
-def score_test_rows(
-    artifacts: Mapping[str, Path],
-    about: Description,
-    columns: Sequence[Column],
-    train: pl.DataFrame,
-    test: pl.DataFrame,
-    kept: Path | None = None,
-) -> dict[str, dict[str, float]]:
-    """Score artifacts and two simple predictors on the test rows.
-
-    Args:
-        artifacts: Files by name: what is scored is what is delivered.
-        about: Their task and labels.
-        columns: Their inputs.
-        train: Training rows, with the target.
-        test: Test rows, with the target.
-        kept: A file for the test rows as the first artifact met them; None where nobody will ask.
-
-    Returns:
-        Metrics by name of the artifact, then for `majority` or `mean`, and `linear`.
-    """
-    predictions = {name: predict_rows(path, test, about.columns) for name, path in artifacts.items()}
-    if kept is not None:
-        truth = encode_target(test, about.target, about.labels)
-        TestRows(truth, next(iter(predictions.values())), hash_rows(test)).save(kept)
-    predictions |= predict_simply(about, columns, train, test)
-    return {name: score(about, test, predicted) for name, predicted in predictions.items()}
 
 
 def judge_test_rows(
@@ -86,7 +56,7 @@ def judge_test_rows(
         `scores` by name: metrics of the artifact (`test`), of `majority` or `mean`, and of `linear`; `intervals` of
         them as `bootstrap.intervals` has them; and `calibration` of the artifact.
     """
-    yardstick = replace(yardstick_of(about, test), groups=groups)
+    yardstick = yardstick_of(about, test, groups)
     own = predict_rows(artifact, test, about.columns)
     TestRows(yardstick.truth, own, hash_rows(test), yardstick.weights, about.threshold, groups).save(kept)
     simple = predict_simply(about, columns, train, test)
@@ -98,10 +68,10 @@ def judge_test_rows(
     }
 
 
-def yardstick_of(about: Description, rows: pl.DataFrame) -> Yardstick:
+def yardstick_of(about: Description, rows: pl.DataFrame, groups: npt.NDArray[np.int64] | None = None) -> Yardstick:
     """Return what predictions of labelled rows are held against."""
     truth, weights = encode_target(rows, about.target, about.labels), weights_of(rows, about.weight)
-    return Yardstick(about.task, truth, about.positive, about.scale, weights)
+    return Yardstick(about.task, truth, about.positive, about.scale, weights, groups)
 
 
 def score(about: Description, rows: pl.DataFrame, predictions: npt.NDArray[Any]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from hptune.parts import REFIT
 from hptune.run.files import describe_file, write_text
 from hptune.space import Value
 from hptune.testrows import TEST_ROWS
-from hptune.threshold import METRICS_WITH_THRESHOLD, choose_threshold
+from hptune.threshold import choose_threshold
 from hptune.trial import Trial, derive_seed
 from hptune.workshop import Workshop
 
@@ -46,7 +46,7 @@ def deliver(workshop: Workshop, choice: Choice) -> None:
     test = materials.split.test
     if len(test):
         about = replace(materials.about, threshold=validation["threshold"])
-        groups = None if ground.dataset.roles.groups is None else ground.dataset.roles.groups[test]
+        groups = ground.dataset.roles.of(test).groups
         seed = derive_seed(ground.experiment.strategy.seed, "test")
         given = (model, about, ground.dataset.columns, materials.rows(materials.split.train), materials.rows(test))
         kept = folder.best / TEST_ROWS
@@ -60,21 +60,19 @@ def deliver(workshop: Workshop, choice: Choice) -> None:
 
 
 def _judge_validation(materials: Materials, winner: Trial) -> dict[str, Any]:
-    """Choose the threshold on validation rows, where the metric asks for one.
+    """Choose the threshold on validation rows, where task and metric ask for one.
 
     Returns:
         `threshold`, None for a half; `metrics`, of the decisions that the model then makes.
     """
     metric = materials.ground.objective.metric
-    metrics = {name: value for name, value in winner.metrics.items() if not name.startswith(_TRAIN)}
-    if materials.ground.dataset.task != "binary" or metric not in METRICS_WITH_THRESHOLD:
-        return {"threshold": None, "metrics": metrics}
     yardstick = materials.yardstick(materials.split.validation)
     guess = Guess(stored_predictions(materials.folder, winner))
     threshold = choose_threshold(yardstick, guess, metric)
-    if threshold is None:
-        return {"threshold": None, "metrics": metrics}
-    return {"threshold": threshold, "metrics": yardstick.report(replace(guess, threshold=threshold))}
+    if threshold is not None:
+        return {"threshold": threshold, "metrics": yardstick.report(replace(guess, threshold=threshold))}
+    metrics = {name: value for name, value in winner.metrics.items() if not name.startswith(_TRAIN)}
+    return {"threshold": None, "metrics": metrics}
 
 
 def _refit(workshop: Workshop, winner: Trial) -> Trial:
@@ -159,10 +157,3 @@ def judge_in_worker(*given: Any) -> dict[str, Any]:
     from hptune.verdict import judge_test_rows
 
     return judge_test_rows(*given)
-
-
-def score_in_worker(*given: Any) -> dict[str, dict[str, float]]:
-    """Score artifacts and simple predictors on test rows; what a worker runs."""
-    from hptune.verdict import score_test_rows
-
-    return score_test_rows(*given)

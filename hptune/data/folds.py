@@ -56,13 +56,13 @@ def fold_rows(dataset: Dataset, spec: SplitSpec, folds: int) -> tuple[Split, ...
 
 def _limits(dataset: Dataset, spec: SplitSpec, pool: Rows) -> Iterator[tuple[int, str]]:
     """Yield how many folds there can be at the most, and why."""
-    roles = dataset.roles
+    roles = dataset.roles.of(pool)
     yield len(pool), f"{len(pool)} rows train and validate"
     if roles.times is not None:
-        times = len(np.unique(roles.times[pool]))
+        times = len(np.unique(roles.times))
         yield times - 1, f"these rows have {times} different times, of which the first only train"
         return
-    groups = None if roles.groups is None else roles.groups[pool]
+    groups = roles.groups
     if groups is not None:
         count = len(np.unique(groups))
         yield count, f"these rows are of {count} groups, each of which stays whole"
@@ -87,11 +87,12 @@ def _hold_out(dataset: Dataset, spec: SplitSpec) -> tuple[Rows, Rows]:
 
 
 def _folds(dataset: Dataset, spec: SplitSpec, pool: Rows, folds: int) -> Iterator[tuple[Rows, Rows]]:
-    roles = dataset.roles
+    roles = dataset.roles.of(pool)
     if roles.times is not None:
-        order = pool[np.argsort(roles.times[pool], kind="stable")]
+        places = np.argsort(roles.times, kind="stable")
+        order = pool[places]
         size = len(order) / (folds + 1)
-        cuts = [cut_between(roles.times[order], round(size * number)) for number in range(1, folds + 1)]
+        cuts = [cut_between(roles.times[places], round(size * number)) for number in range(1, folds + 1)]
         ends = [*(cut or 0 for cut in cuts), len(order)]
         if len(set(ends)) < len(ends):
             raise DataError(
@@ -104,11 +105,10 @@ def _folds(dataset: Dataset, spec: SplitSpec, pool: Rows, folds: int) -> Iterato
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     labels = strata(dataset, spec, pool)
-    groups = None if roles.groups is None else roles.groups[pool]
-    if groups is None:
+    if roles.groups is None:
         splitter = KFold if labels is None else StratifiedKFold
     else:
         splitter = GroupKFold if labels is None else StratifiedGroupKFold
     seed = spec.seed * len(PARTS) % 2**32
-    for train, validation in splitter(folds, shuffle=True, random_state=seed).split(pool, labels, groups):
+    for train, validation in splitter(folds, shuffle=True, random_state=seed).split(pool, labels, roles.groups):
         yield pool[train], pool[validation]

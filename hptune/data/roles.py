@@ -19,7 +19,7 @@ from hptune.spec import DataSpec
 
 # Text that is read as a time: ISO 8601, a date or a date with a time of day.
 _TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
-_KINDS_OF_TIME = "a number or a date such as 2024-01-31 or 2024-01-31T09:30:00"
+_TIME_WANTED = "expected a number or a date such as 2024-01-31 or 2024-01-31T09:30:00 in every row"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ class Roles:
     weights: npt.NDArray[np.float64] | None = None
     groups: npt.NDArray[np.int64] | None = None
     times: npt.NDArray[np.float64] | None = None
+
+    def of(self, rows: npt.NDArray[np.int64]) -> Roles:
+        """Return what is known of some of the rows."""
+        return Roles(
+            weights=None if self.weights is None else self.weights[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            times=None if self.times is None else self.times[rows],
+        )
 
 
 def read_roles(spec: DataSpec, frame: pl.DataFrame, where: str, faults: list[str]) -> Roles:
@@ -85,14 +93,10 @@ def _groups(texts: pl.Series, raw: pl.Series) -> npt.NDArray[np.int64] | str:
 
 def _times(texts: pl.Series, raw: pl.Series) -> npt.NDArray[np.float64] | str:
     moments = _moments(texts, raw)
-    if fault := _first(moments.is_null() | ~moments.is_finite().fill_null(value=False), texts, _every_row()):
+    if fault := _first(moments.is_null() | ~moments.is_finite().fill_null(value=False), texts, _TIME_WANTED):
         return fault
     times: npt.NDArray[np.float64] = moments.to_numpy()
     return times if times.min() < times.max() else f"expected different times, got {quote(texts[0])} in every row"
-
-
-def _every_row() -> str:
-    return f"expected {_KINDS_OF_TIME} in every row"
 
 
 def _moments(texts: pl.Series, raw: pl.Series) -> pl.Series:

@@ -101,8 +101,8 @@ def _draw(dataset: Dataset, spec: SplitSpec, pool: Rows, count: int, part: str) 
     # Each part has a seed of its own: the validation rows do not change when no test rows are drawn.
     seed = (spec.seed * len(PARTS) + PARTS.index(part)) % 2**32
     labels = strata(dataset, spec, pool)
-    draw = _draw_rows if dataset.roles.groups is None else _draw_groups
-    groups = None if dataset.roles.groups is None else dataset.roles.groups[pool]
+    groups = dataset.roles.of(pool).groups
+    draw = _draw_rows if groups is None else _draw_groups
     try:
         rest, drawn = draw(len(pool), count, seed, labels, groups)
     except ValueError as error:

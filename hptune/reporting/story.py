@@ -12,7 +12,6 @@ from hptune.reporting.summary import Summary
 from hptune.reporting.words import describe_certainty, format_duration, format_interval, format_number
 from hptune.trial import Outcome
 
-LEVEL = 0.95
 _BASELINES = {
     "majority": "always saying the class shares",
     "mean": "always saying the mean",
@@ -71,15 +70,14 @@ def tell_story(
 def _headline(summary: Summary, validation: Mapping[str, Any] | None) -> str:
     if summary.best is None:
         return "no trial has a score yet" if summary.proposed else "no trial yet"
-    metric = summary.objective.metric
-    own = _of_test(summary)
+    metric, own = summary.objective.metric, _of_test(summary)
     if own is None:
         bounds = None if validation is None or validation["low"] is None else (validation["low"], validation["high"])
-        score = summary.best.score
+        score, told = summary.best.score, validation
     else:
-        bounds = (summary.verdict or {})["intervals"]["scores"]["test"].get(metric)
-        score = own
-    shown = "" if bounds is None else f" ({LEVEL:.0%} interval {format_interval(bounds)})"
+        told = (summary.verdict or {})["intervals"]
+        score, bounds = own, told["scores"]["test"].get(metric)
+    shown = "" if bounds is None or told is None else f" ({told['level']:.0%} interval {format_interval(bounds)})"
     return f"{metric} {format_number(score)}{shown}"
 
 

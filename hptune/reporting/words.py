@@ -89,7 +89,7 @@ def format_interval(bounds: Sequence[float]) -> str:
     '0.9812 to 0.9901'
     """
     low, high = bounds
-    return f"{low:.4g} to {high:.4g}"
+    return f"{format_brief(low)} to {format_brief(high)}"
 
 
 def describe_certainty(verdict: Mapping[str, Any]) -> list[str]:

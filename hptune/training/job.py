@@ -90,14 +90,15 @@ class Member:
         job: How it was trained.
         weights: Its weights, checked against the journal.
         preparation: What it was trained on, as `Preparation.to_dict` gives it.
-        share: Of its predictions in the mix.
+        share: Of what its trial predicts in the mix.
+        trial: Of which it is a part, or all there is.
     """
 
     job: Job
     weights: Path
     preparation: Mapping[str, Any]
     share: float
-    trial: int | None = None
+    trial: int
 
 
 @dataclass(frozen=True)

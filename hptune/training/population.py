@@ -20,7 +20,6 @@ import tensorflow as tf
 
 from hptune.run.files import describe_file
 from hptune.run.folder import STATE
-from hptune.training.capacity import EVALUATION_ROWS
 from hptune.training.dials import read_dials
 from hptune.training.fitting import build_network
 from hptune.training.job import Fitted, Job, OnEpoch
@@ -211,10 +210,7 @@ class Population:
         """Predict rows with the present weights: (slots, rows, classes), or (slots, rows)."""
         assert self._state is not None
         weights = self._state.weights
-        parts = []
-        for first in range(0, rows.count, EVALUATION_ROWS):
-            inputs = {name: array[first : first + EVALUATION_ROWS] for name, array in rows.inputs.items()}
-            parts.append(self._program.predict(weights, self._shapes, inputs, rows.scales).numpy())
+        parts = [self._program.predict(weights, self._shapes, inputs, rows.scales).numpy() for inputs in rows.blocks()]
         joined: Floats = np.concatenate(parts, axis=1)[: len(self._slots)]
         return joined[:, :, 0] if joined.shape[2] == 1 else joined
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,11 @@ class Rows:
         """How much each row counts in the loss, float32 (rows, 1); 1 in the mean, so that the unit does not matter."""
         assert self.weights is not None
         return tf.constant((self.weights / self.weights.mean()).astype(np.float32)[:, None])
+
+    def blocks(self) -> Iterator[dict[str, Any]]:
+        """Yield the inputs of as many rows as are scored at a time; the last block has what is left."""
+        for first in range(0, self.count, EVALUATION_ROWS):
+            yield {name: array[first : first + EVALUATION_ROWS] for name, array in self.inputs.items()}
 
     @property
     def count(self) -> int:
@@ -112,9 +117,8 @@ class Predictor:
             float32 probabilities (rows, classes), or values (rows,).
         """
         answers = []
-        for first in range(0, rows.count, EVALUATION_ROWS):
-            chunk = {name: array[first : first + EVALUATION_ROWS] for name, array in rows.inputs.items()}
-            missing = max(first + EVALUATION_ROWS - rows.count, 0)
+        for chunk in rows.blocks():
+            missing = EVALUATION_ROWS - len(next(iter(chunk.values())))
             padded = {
                 name: tf.pad(array, [[0, missing], [0, 0]]) if missing else array for name, array in chunk.items()
             }

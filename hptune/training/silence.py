@@ -8,13 +8,12 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hptune.training.capacity import EVALUATION_ROWS
 from hptune.training.predicting import Rows
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -35,7 +34,7 @@ def count_silent(rows: Rows, units: Units) -> dict[str, int]:
     lowest: dict[str, Floats] = {}
     highest: dict[str, Floats] = {}
     counts: dict[str, int] = {}
-    for inputs in _in_blocks(rows):
+    for inputs in rows.blocks():
         for name, said in units(inputs).items():
             values = np.asarray(said)
             lowest[name] = np.minimum(lowest.get(name, np.inf), values.min(axis=0))
@@ -57,9 +56,3 @@ def is_silent(lowest: Floats, highest: Floats) -> npt.NDArray[np.bool_]:
     # Functions such as GELU come near zero without reaching it: what drowns beside the other units is rounding too.
     silent: npt.NDArray[np.bool_] = highest - lowest <= _NOISE * np.maximum(size, size.max(initial=0.0))
     return silent
-
-
-def _in_blocks(rows: Rows) -> Iterator[Mapping[str, Any]]:
-    """Yield inputs of as many rows at a time as are scored at a time."""
-    for first in range(0, rows.count, EVALUATION_ROWS):
-        yield {name: array[first : first + EVALUATION_ROWS] for name, array in rows.inputs.items()}

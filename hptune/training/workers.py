@@ -156,7 +156,8 @@ class Worker:
         self.connection = connection
         self.most_bytes = 0
         self._output = output
-        self._was_killed = False
+        # By SIGKILL, before anybody here asked it to end.
+        self.was_killed = False
         self._kills_before = count_out_of_memory_kills()
 
     def receive(self) -> tuple[str, Any]:
@@ -165,9 +166,9 @@ class Worker:
             message: tuple[str, Any] = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            self._was_killed = self.process.exitcode == -signal.SIGKILL
+            self.was_killed = self.process.exitcode == -signal.SIGKILL
             # The system kills whoever has the most, and says only that it did.
-            is_starved = self._was_killed and count_out_of_memory_kills() > self._kills_before
+            is_starved = self.was_killed and count_out_of_memory_kills() > self._kills_before
             return "starved" if is_starved else "died", self._describe_death(is_starved)
         return message
 
@@ -190,11 +191,6 @@ class Worker:
         self.process.join()
         self.connection.close()
         self._output.unlink(missing_ok=True)
-
-    @property
-    def was_killed(self) -> bool:
-        """Whether it ended by SIGKILL, before anybody here asked it to end."""
-        return self._was_killed
 
     def _describe_death(self, is_starved: bool) -> str:
         code = self.process.exitcode
@@ -237,7 +233,8 @@ class Mailbox:
     def next_jobs(self, *, wait: bool) -> list[tuple[Key, Any]]:
         """Return the trials to begin with, by number and part; where none is to be waited for, there may be none.
 
-        All that wait: slots that become free together are filled one by one, and an epoch costs as much for one trial.
+        All that wait: slots that become free together are filled one by one, and few trials make an epoch no cheaper
+        than eight.
         """
         jobs: list[tuple[Key, Any]] = []
         with suppress(queue.Empty):

@@ -128,25 +128,35 @@ training: {epochs: 2}
 """
 
 
-@pytest.mark.torture
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space of a process")
-def test_a14_a_trial_that_finds_no_memory_is_out_of_memory_and_the_next_one_runs(bench: Bench) -> None:
-    (bench.folder / "large.yaml").write_text(TOO_LARGE)
-
+def search_short_of_memory(bench: Bench, units: int, limit: str) -> RunFolder:
+    """Search a network of so many units and a small one, in a shell whose memory a command has limited."""
+    (bench.folder / "large.yaml").write_text(TOO_LARGE.replace("65536", str(units)))
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -v 12000000; {HPTUNE} search large.yaml --workers 1"],
+        ["bash", "-c", f"{limit}; exec {HPTUNE} search large.yaml --workers 1"],
         cwd=bench.folder,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=300,
     )
-
     assert done.returncode == 0, done.stderr
-    trials = summarize(RunFolder(bench.folder / "runs" / "large")).leaderboard.trials
+    return RunFolder(bench.folder / "runs" / "large")
+
+
+def message_of_the_one_without_memory(run: RunFolder, units: int) -> str:
+    trials = summarize(run).leaderboard.trials
     outcomes = {trial.proposal.values["model.units"]: trial.outcome.value for trial in trials}
-    assert outcomes == {65536: "out_of_memory", 16: "completed"}
+    assert outcomes == {units: "out_of_memory", 16: "completed"}
     (told,) = (trial.message for trial in trials if trial.outcome.value == "out_of_memory")
+    return told
+
+
+@pytest.mark.torture
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space of a process")
+def test_a14_a_trial_that_finds_no_memory_is_out_of_memory_and_the_next_one_runs(bench: Bench) -> None:
+    run = search_short_of_memory(bench, 65536, "ulimit -v 12000000")
+
+    told = message_of_the_one_without_memory(run, 65536)
     assert re.fullmatch(r"network and mini-batch do not fit into memory; the worker had up to \d\.\d GiB", told)
 
 
@@ -170,23 +180,9 @@ def test_a14_a_worker_that_the_system_kills_for_its_memory_is_out_of_memory_and_
     bench: Bench, small_memory: Path
 ) -> None:
     # Small enough that the system promises the memory, and too large for it to keep the promise.
-    (bench.folder / "large.yaml").write_text(TOO_LARGE.replace("65536", "12000"))
+    run = search_short_of_memory(bench, 12000, f"echo $$ > {small_memory}")
 
-    done = subprocess.run(
-        ["bash", "-c", f"echo $$ > {small_memory}; exec {HPTUNE} search large.yaml --workers 1"],
-        cwd=bench.folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-    assert done.returncode == 0, done.stderr
-    run = RunFolder(bench.folder / "runs" / "large")
-    trials = summarize(run).leaderboard.trials
-    outcomes = {trial.proposal.values["model.units"]: trial.outcome.value for trial in trials}
-    assert outcomes == {12000: "out_of_memory", 16: "completed"}
-    (told,) = (trial.message for trial in trials if trial.outcome.value == "out_of_memory")
+    told = message_of_the_one_without_memory(run, 12000)
     assert re.fullmatch(
         r"the worker ended: the system ran out of memory and killed it; the worker had up to \d\.\d GiB.*", told
     )
