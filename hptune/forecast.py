@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from hptune.training.dispatching import Kind
 from hptune.training.job import Measured
+from hptune.training.queueing import Kind
 
 # A population has always a multiple of eight slots.
 _SLOTS_TOGETHER = 8

@@ -28,8 +28,8 @@ from hptune.run.files import describe_file, make_folder, write_file
 from hptune.run.folder import PREDICTIONS, STATE, RunFolder
 from hptune.training.capacity import Extent, choose_capacity
 from hptune.training.dials import dials_in_use, structure_of, trace_of
-from hptune.training.dispatching import Kind
 from hptune.training.job import Job
+from hptune.training.queueing import Kind
 from hptune.trial import Proposal, StoredFile, Trial
 
 Rows = npt.NDArray[np.int64]

@@ -34,8 +34,8 @@ from hptune.space import Value
 from hptune.strategies import Task, create_strategy
 from hptune.training.capacity import least_bytes, share_of_memory
 from hptune.training.dials import is_dial
-from hptune.training.dispatching import Kind
 from hptune.training.job import Job
+from hptune.training.queueing import Kind
 from hptune.training.workers import WarmProcesses
 from hptune.trial import Proposal
 

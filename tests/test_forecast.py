@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from hptune.forecast import Costs, Sample, Size, Work, training_seconds
-from hptune.training.dispatching import Kind
 from hptune.training.job import Measured
+from hptune.training.queueing import Kind
 
 SMALL = Work(Kind("small", "trace", 8), Size(2, 100, 32, (320, 80)), epochs=10)
 LARGE = Work(Kind("large", "trace", 8), Size(4, 10_000, 32, (320, 80)), epochs=10)

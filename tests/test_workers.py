@@ -30,7 +30,8 @@ from stand_ins import (
 from hptune.errors import DataError, InternalError
 from hptune.interruption import Interruption
 from hptune.machine import memory_of
-from hptune.training.dispatching import Kind, Orders, WorkerTrainer, Workplace
+from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
+from hptune.training.queueing import Kind
 from hptune.training.workers import WarmProcesses
 from hptune.trial import Outcome, Proposal, Trial
 from hptune.tuner import Silence, Slots

@@ -6,10 +6,9 @@ tried again in a process of its own, and only the one that does it again is to b
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from hptune.errors import InternalError
 from hptune.run.log import LOGGER
 from hptune.training.job import Fitted
+from hptune.training.queueing import Kind, Queue, fair_share
 from hptune.training.workers import LOOK_S, Mailbox, WarmProcesses, Worker, describe_memory
 from hptune.trial import Key, Outcome, Proposal, Trial
 from hptune.tuner import Slots, Watcher
@@ -29,21 +29,6 @@ _MOST_MEMORY_BYTES = 4 << 30
 
 # Returns once the attempt is on record, and whether it is still wanted.
 Starting = Callable[[Proposal, int], bool]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a proposal has in common with others.
-
-    Attributes:
-        structure: Trials of equal structure may be trained side by side.
-        trace: Trials of equal trace need only be traced once.
-        capacity: How many may be trained side by side.
-    """
-
-    structure: str = ""
-    trace: str = ""
-    capacity: int = 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +71,7 @@ class _Attempt:
     def __init__(self, proposal: Proposal, worker: int) -> None:
         self.proposal = proposal
         self.reason = ""
+        self.epochs = 0
         self._worker = worker
         self._began = self._last_epoch = time.monotonic()
         self._longest_epoch = 0.0
@@ -97,6 +83,7 @@ class _Attempt:
 
     def note_epoch(self) -> None:
         now = time.monotonic()
+        self.epochs += 1
         self._longest_epoch = max(self._longest_epoch, now - self._last_epoch)
         self._last_epoch = now
 
@@ -129,51 +116,9 @@ class _Place:
         self.traces: set[str] = set()
         self.is_worn_out = False
 
-
-class _Queue:
-    """Proposals that wait, by structure, in the order in which they came."""
-
-    def __init__(self, kind_of: Callable[[Proposal], Kind]) -> None:
-        self._kind_of = kind_of
-        self._waiting: dict[str, deque[Proposal]] = {}
-        self.kinds: dict[str, Kind] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
-    def add(self, proposal: Proposal) -> None:
-        """Put a proposal with its like."""
-        kind = self._kind_of(proposal)
-        known = self.kinds.setdefault(kind.structure, kind)
-        self._waiting.setdefault(known.structure, deque()).append(proposal)
-
-    def halve(self, structure: str, tried: int) -> None:
-        """Let half as many trials of a structure be trained side by side as were tried; two may find that at once."""
-        kind = self.kinds[structure]
-        self.kinds[structure] = replace(kind, capacity=max(min(kind.capacity, tried // 2), 1))
-
-    def count(self, structure: str) -> int:
-        """Count those of a structure."""
-        return len(self._waiting.get(structure, ()))
-
-    def choose(self, traced: Container[str], taken: Container[str]) -> str | None:
-        """Choose the structure for a free worker: nobody works on it, the worker has traced it, it has the most."""
-        if not self._waiting:
-            return None
-
-        def rank(structure: str) -> tuple[bool, bool, int]:
-            return structure not in taken, self.kinds[structure].trace in traced, self.count(structure)
-
-        # The first of equals, so that the choice does not depend on hashes.
-        return max(self._waiting, key=rank)
-
-    def take(self, structure: str) -> Proposal:
-        """Take the first of a structure."""
-        proposals = self._waiting[structure]
-        proposal = proposals.popleft()
-        if not proposals:
-            del self._waiting[structure]
-        return proposal
+    def load(self, epochs: int) -> float:
+        """Estimate the work that is left, in whole trials, where the longest trial so far took so many epochs."""
+        return sum(max(1.0 - attempt.epochs / epochs, 0.0) for attempt in self.attempts.values())
 
 
 class WorkerTrainer:
@@ -203,9 +148,11 @@ class WorkerTrainer:
         self._slots = Slots()
         self._orders = orders
         self._places: dict[Connection, _Place] = {}
-        self._queue = _Queue(workplace.kind_of)
+        self._queue = Queue(workplace.kind_of)
         # Trials whose worker died or hung with others on board: they are tried again alone.
         self._suspects: deque[Proposal] = deque()
+        # By structure, of the longest trial that has ended.
+        self._epochs: dict[str, int] = {}
 
     def __enter__(self) -> WorkerTrainer:
         """Begin; workers are made when there is work."""
@@ -288,13 +235,18 @@ class WorkerTrainer:
 
     def _fill(self, place: _Place, starting: Starting) -> None:
         """Give a worker as many trials of its structure as it has room for, and leave the others their share."""
-        structure = place.structure
-        kind = self._queue.kinds[structure]
-        idle = self._count - len(self._busy) - (0 if place.attempts else 1)
-        share = math.ceil(self._queue.count(structure) / (1 + idle))
-        room = min(kind.capacity - len(place.attempts), share)
-        self._begin(place, [self._queue.take(structure) for _ in range(room)], starting)
+        kind = self._queue.kinds[place.structure]
+        room = min(kind.capacity - len(place.attempts), self._share_of(place))
+        self._begin(place, [self._queue.take(place.structure) for _ in range(room)], starting)
         place.traces.add(kind.trace)
+
+    def _share_of(self, place: _Place) -> int:
+        """Count the waiting trials of its structure that a worker takes."""
+        epochs = max(self._epochs.get(place.structure, 0), 1)
+        others = [other for other in self._busy if other is not place and not other.is_solitary]
+        loads = [other.load(epochs) for other in others if other.structure == place.structure]
+        idle = self._count - len(self._busy) - (0 if place.attempts else 1)
+        return fair_share(place.load(epochs), [*loads, *[0.0] * idle], self._queue.count(place.structure))
 
     def _begin(self, place: _Place, proposals: Iterable[Proposal], starting: Starting) -> None:
         jobs = []
@@ -325,7 +277,9 @@ class WorkerTrainer:
                 place.is_worn_out = memory_bytes > _MOST_MEMORY_BYTES or fitted.engine == "keras"
                 if fitted.outcome is Outcome.OUT_OF_MEMORY:
                     fitted = replace(fitted, message=f"{fitted.message}; {describe_memory(memory_bytes)}")
-                yield place.attempts.pop(key).ended(fitted)
+                attempt = place.attempts.pop(key)
+                self._epochs[place.structure] = max(self._epochs.get(place.structure, 0), attempt.epochs)
+                yield attempt.ended(fitted)
             case "crowded":
                 self._queue.halve(place.structure, len(content))
                 for key in content:

@@ -7,7 +7,7 @@ score is computed with one fixed evaluation batch size, so that a stored score i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,11 @@ def _count_silent(model: keras.Model, weights: dict[str, Floats], rows: Rows) ->
     if not outputs:
         return {}
     units = keras.Model(model.input, outputs)
-    return count_silent(rows, lambda inputs: units(inputs, training=False))
+
+    def say(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: said[None] for name, said in units(inputs, training=False).items()}
+
+    return count_silent(rows, say, 1)[0]
 
 
 def restore_model(job: Job, weights: Path) -> keras.Model:

@@ -189,22 +189,21 @@ class Population:
         ]
         self._keep_best([verdict.is_best for verdict in verdicts])
         over = [index for index, verdict in enumerate(verdicts) if verdict.is_over]
-        ended = [(self._slots[index].trial, self._conclude(index)) for index in over]
+        ended = []
+        # Eight at a time: more would hold what all their units say at once.
+        for first in range(0, len(over), _SLOTS_TOGETHER):
+            ended += self._conclude(over[first : first + _SLOTS_TOGETHER])
         if over:
             self._free(over)
         return ended
 
     def _train_epoch(self, state: State) -> tuple[State, Any]:
-        orders = [self._order(slot.job, slot.judge.epochs) for slot in self._slots]
-        order = np.stack([*orders, *[orders[0]] * (self._places - len(orders))])
-        given = (self._given, self._train.wanted, tf.constant(order), self._batch)
-        return self._program.train(state, self._shapes, self._dials, *given)
-
-    def _order(self, job: Job, epoch: int) -> Array:
-        """Return the order of the rows in an epoch: the one in which `fit` would take them."""
-        shuffle = tf.random.experimental.stateless_shuffle
-        order: Array = shuffle(tf.range(self._train.count), tf.constant([job.seed, epoch], tf.int64)).numpy()
-        return order
+        keys = [(slot.job.seed, slot.judge.epochs) for slot in self._slots]
+        keys += [keys[0]] * (self._places - len(keys))
+        order = _orders(tf.constant(self._train.count), tf.constant(keys, tf.int64))
+        return self._program.train(
+            state, self._shapes, self._dials, self._given, self._train.wanted, order, self._batch
+        )
 
     def _predict(self, rows: Rows) -> Floats:
         """Predict rows with the present weights: (slots, rows, classes), or (slots, rows)."""
@@ -232,21 +231,25 @@ class Population:
                 choose(now.statistics, before.statistics),
             )
 
-    def _conclude(self, index: int) -> Fitted:
+    def _conclude(self, over: Sequence[int]) -> list[tuple[Key, Fitted]]:
+        """Write what is kept of trials that have ended, at most eight, and say how they went."""
         assert self._best is not None
-        judge = self._slots[index].judge
-        best = self._network.by_path(self._best, index)
-        silent = {} if judge.has_diverged else self._count_silent(best)
-        return judge.conclude(best, silent, self._save(index, best) if judge.is_paused else None)
+        bests = {index: self._network.by_path(self._best, index) for index in over}
+        sound = [index for index in over if not self._slots[index].judge.has_diverged]
+        silent = dict(zip(sound, self._count_silent([bests[index] for index in sound]), strict=True))
+        ended = []
+        for index, best in bests.items():
+            trial, judge = self._slots[index].trial, self._slots[index].judge
+            state = self._save(index, best) if judge.is_paused else None
+            ended.append((trial, judge.conclude(best, silent.get(index, {}), state)))
+        return ended
 
-    def _count_silent(self, weights: Mapping[str, Array]) -> dict[str, int]:
-        # One slot by itself, so that the last bits do not depend on how many there are.
-        own = self._network.given([weights])
-
-        def units(inputs: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: said[0] for name, said in self._program.units(own, self._shapes, inputs).items()}
-
-        return count_silent(self._sample, units)
+    def _count_silent(self, weights: Sequence[Mapping[str, Array]]) -> list[dict[str, int]]:
+        if not weights:
+            return []
+        # Always eight, so that the last bits do not depend on how many there are.
+        eight = self._network.given([*weights, *[weights[0]] * (_SLOTS_TOGETHER - len(weights))])
+        return count_silent(self._sample, lambda inputs: self._program.units(eight, self._shapes, inputs), len(weights))
 
     def _save(self, index: int, best: Mapping[str, Array]) -> StoredFile:
         """Write all that a paused trial needs to go on."""
@@ -266,6 +269,16 @@ class Population:
             self._seat(left)
         else:
             self._state, self._best, self._dials, self._places = None, None, {}, 0
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.int32), tf.TensorSpec([None, 2], tf.int64)],
+    autograph=False,
+)
+def _orders(count: Any, keys: Any) -> Any:
+    """Return the order of the rows for each pair of seed and epoch: the one in which `fit` would take them."""
+    shuffle = tf.random.experimental.stateless_shuffle
+    return tf.map_fn(lambda key: shuffle(tf.range(count), key), keys, fn_output_signature=tf.int32)
 
 
 def _count(arrays: Mapping[str, Array], prefix: str) -> int:

@@ -173,11 +173,11 @@ class StackedNetwork:
     def by_path(self, weights: Weights, slot: int) -> dict[str, Array]:
         """Return the weights of one slot, by the paths of the model's variables."""
         found = {
-            variable.path: matrix[slot].numpy()
+            variable.path: np.asarray(matrix)[slot]
             for variable, matrix in zip(self.matrices, weights.matrices, strict=True)
         }
         for variables, joined in ((self.vectors, weights.vectors), (self.statistics, weights.statistics)):
-            flat, start = joined[slot].numpy(), 0
+            flat, start = np.asarray(joined)[slot], 0
             for variable in variables:
                 size = math.prod(variable.shape)
                 found[variable.path] = flat[start : start + size].reshape(variable.shape)
