@@ -87,6 +87,12 @@ class StorageError(HptuneError):
     exit_code = 7
 
 
+class MemoryShortError(HptuneError):
+    """There is not enough memory for what comes after training; nothing announced is lost."""
+
+    exit_code = 7
+
+
 class ChangedError(HptuneError):
     """The experiment or its data is not what the run began with; the message shows the difference."""
 

@@ -20,6 +20,7 @@ from nursery import Child
 from hptune.reporting.summary import summarize
 from hptune.run.folder import RunFolder
 from hptune.run.journal import read_journal
+from hptune.trial import Outcome
 
 MOST_SECONDS = 120
 _LOOK_S = 0.005
@@ -91,8 +92,14 @@ class Killed:
         """P0: a report shows every announced trial as it was announced."""
         if not self.announced:
             return
-        known = {trial.number: (trial.outcome.value, trial.score) for trial in summarize(self.run).leaderboard.trials}
-        assert {number: known.get(number) for number in self.announced} == self.announced
+        known = {(trial.number, trial.outcome.value, trial.score) for trial in summarize(self.run).leaderboard.trials}
+        # What was halted may have gone on since; then it is on record still.
+        known |= {
+            (record["trial"], record["outcome"], record["score"])
+            for record in read_journal(self.run.journal).records
+            if record["type"] == "end" and record["outcome"] == Outcome.PAUSED
+        }
+        assert {(number, *told) for number, told in self.announced.items()} <= known
 
 
 def ending_of(child: Child) -> Callable[[], bool]:

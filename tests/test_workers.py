@@ -27,7 +27,7 @@ from stand_ins import (
     wait_long,
 )
 
-from hptune.errors import DataError, InternalError
+from hptune.errors import DataError, InternalError, MemoryShortError
 from hptune.interruption import Interruption
 from hptune.machine import memory_of
 from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
@@ -113,6 +113,11 @@ def test_what_a_worker_prints_is_told_in_part_and_fills_no_memory(processes: War
     assert len(trials[1].message) == 10 << 20
     assert memory_mib() - before < 60
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_memory_is_short_no_fault_of_ours_is_told(processes: WarmProcesses, tmp_path: Path) -> None:
+    with pytest.raises(MemoryShortError, match="there is not enough memory to go on\nfree some"):
+        processes.call(bytearray, 1 << 60, output=tmp_path / "output")
 
 
 def test_a_fault_of_ours_is_no_failed_trial(processes: WarmProcesses, tmp_path: Path) -> None:

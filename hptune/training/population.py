@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from hptune.run.files import describe_file
 from hptune.run.folder import STATE
-from hptune.training.dials import read_dials
+from hptune.training.dials import read_dials, structure_of
 from hptune.training.fitting import build_network
 from hptune.training.job import Fitted, Job, OnEpoch
 from hptune.training.judge import Floats, Judge
@@ -85,6 +85,7 @@ class Population:
         """
         self._train, self._sample = programs.rows(job, "train"), programs.rows(job, "sample")
         self._validation = programs.rows(job, "validation")
+        self._structure, self._arrays = structure_of(job.settings), job.arrays
         self._batch: int = job.settings["training.batch_size"]
         self._network = StackedNetwork(build_network(job, every_dropout=True), job.seed)
         weighed = self._train.weights is not None
@@ -110,6 +111,10 @@ class Population:
     def __len__(self) -> int:
         return len(self._slots)
 
+    def suits(self, job: Job) -> bool:
+        """Tell whether a trial may have one of its slots."""
+        return job.arrays == self._arrays and structure_of(job.settings) == self._structure
+
     @property
     def _steps_per_epoch(self) -> int:
         return math.ceil(self._train.count / self._batch)
@@ -129,6 +134,7 @@ class Population:
 
             return on_epoch
 
+        assert all(self.suits(job) for _, job in jobs)
         answers = {"train": self._sample.answers, "validation": self._validation.answers}
         slots = [_Slot(trial, Judge(job, ENGINE, answers, note(trial))) for trial, job in jobs]
         begun = [self._begin(slot) for slot in slots]

@@ -32,36 +32,51 @@ def serve(mailbox: Mailbox) -> None:
     """
     configure_runtime()
     programs = Programs()
+    population: Population | None = None
     while True:
-        _train(mailbox, mailbox.next_jobs(wait=True), programs)
+        jobs = mailbox.next_jobs(wait=True)
+        if population is None or not population.suits(jobs[0][1]):
+            population = _populate(mailbox, jobs, programs)
+        if population is not None and not _train(mailbox, jobs, population):
+            population = None
 
 
-def _train(mailbox: Mailbox, jobs: Jobs, programs: Programs) -> None:
+def _populate(mailbox: Mailbox, jobs: Jobs, programs: Programs) -> Population | None:
+    """Make a population for trials of one structure; None where they have been dealt with in another way."""
     first = jobs[0][1]
     if first.settings["training.engine"] == KERAS:
-        return _train_one_by_one(mailbox, jobs)
+        _train_one_by_one(mailbox, jobs)
+        return None
     try:
-        population = Population(first, programs)
+        return Population(first, programs)
     except NotStackableError:
-        return _train_one_by_one(mailbox, jobs)
+        _train_one_by_one(mailbox, jobs)
     except (ValueError, TypeError) as error:
-        return _end_all(mailbox, jobs, infeasible(error, POPULATION))
+        _end_all(mailbox, jobs, infeasible(error, POPULATION))
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        return _make_room(mailbox, [trial for trial, _ in jobs])
-    under_way: set[Key] = set()
+        _make_room(mailbox, [trial for trial, _ in jobs])
+    return None
+
+
+def _train(mailbox: Mailbox, jobs: Jobs, population: Population) -> bool:
+    """Train trials until none is left; tell whether the population can go on with more of them."""
+    under_way = {trial for trial, _ in jobs}
     try:
-        while jobs or under_way:
-            if jobs:
-                under_way.update(trial for trial, _ in jobs)
-                population.admit(jobs, mailbox.reason_to_end)
+        population.admit(jobs, mailbox.reason_to_end)
+        while under_way:
             ended = population.advance()
             mailbox.send("epochs", population.last_epochs)
             for trial, fitted in ended:
                 under_way.discard(trial)
                 _end(mailbox, trial, fitted)
-            jobs = mailbox.next_jobs(wait=False)
+            # Where none is left, what comes next may be of another structure.
+            if under_way and (jobs := mailbox.next_jobs(wait=False)):
+                under_way.update(trial for trial, _ in jobs)
+                population.admit(jobs, mailbox.reason_to_end)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         _make_room(mailbox, sorted(under_way))
+        return False
+    return True
 
 
 def _train_one_by_one(mailbox: Mailbox, jobs: Jobs) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from hptune.errors import HptuneError, InternalError
+from hptune.errors import HptuneError, InternalError, MemoryShortError
 from hptune.interruption import Interruption
 from hptune.machine import count_out_of_memory_kills, memory_of
 from hptune.quiet import quiet_errors
@@ -45,6 +45,10 @@ _GENERATED = "__autograph_generated_file"
 LOOK_S = 0.2
 _GRACE_S = 5.0
 _SHOWN_OUTPUT_BYTES = 2000
+_SHORT_OF_MEMORY = (
+    "there is not enough memory to go on",
+    "free some, or allow more, and give the same command again: what is on record is kept",
+)
 
 Result = TypeVar("Result")
 
@@ -277,8 +281,12 @@ def _attend(connection: Connection, function: Callable[..., object], arguments: 
         function(mailbox, *arguments)
     except HptuneError as error:
         mailbox.send("refused", error)
-    except Exception:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        mailbox.send("failed", traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        # TensorFlow's own kind is told by its name: this module does not import it.
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            mailbox.send("refused", MemoryShortError(*_SHORT_OF_MEMORY))
+        else:
+            mailbox.send("failed", traceback.format_exc())
     finally:
         remove_generated_files()
 

@@ -36,6 +36,7 @@ from hptune.training.reductions import (
     sum_rows,
     sum_slots,
 )
+from hptune.training.serving import serve
 from hptune.training.stacking import StackedNetwork
 from hptune.trial import Outcome
 
@@ -100,6 +101,35 @@ def train(jobs: list[Job], programs: Programs | None = None, at_a_time: int = 64
     return [fitted[number] for number in range(len(jobs))]
 
 
+class Mail:
+    """A worker's mailbox in which batches of jobs lie ready, as if the parent had been quick."""
+
+    class EmptyError(Exception):
+        """Nothing will come any more."""
+
+    def __init__(self, *batches: list[Job]) -> None:
+        self.ended: dict[int, Fitted] = {}
+        self._given = 0
+        numbers = iter(range(100))
+        self._batches = [[((next(numbers), ""), job) for job in batch] for batch in batches]
+
+    def next_jobs(self, *, wait: bool) -> list[tuple[Any, Job]]:
+        if wait and not self._batches:
+            raise Mail.EmptyError
+        # The next structure is sent as soon as the last trial of this one has ended.
+        is_over = len(self.ended) == self._given
+        jobs = self._batches.pop(0) if self._batches and is_over else []
+        self._given += len(jobs)
+        return jobs
+
+    def reason_to_end(self, trial: Any) -> str:
+        return ""
+
+    def send(self, kind: str, content: Any) -> None:
+        if kind == "ended":
+            self.ended[content[0][0]] = content[1]
+
+
 def in_folder(job: Job, name: str, **changed: Any) -> Job:
     folder = job.folder.with_name(name)
     folder.mkdir(exist_ok=True)
@@ -113,6 +143,21 @@ def weights_of(job: Job) -> dict[str, np.ndarray]:
 
 def files_of(job: Job) -> list[bytes]:
     return [(job.folder / name).read_bytes() for name in FILES]
+
+
+def test_what_comes_after_the_last_trial_may_be_of_another_structure(tmp_path: Path) -> None:
+    settings = [{"model.units": 4}, {"model.units": 6}, {"model.units": 6}, {"training.engine": "keras"}]
+    jobs = [in_folder(make_job(tmp_path, **given), f"trial {place}") for place, given in enumerate(settings)]
+    mail = Mail(*([job] for job in jobs))
+
+    with pytest.raises(Mail.EmptyError):
+        serve(mail)  # type: ignore[arg-type]
+
+    assert [fitted.outcome for fitted in mail.ended.values()] == [Outcome.COMPLETED] * 4
+    for job, fitted in zip(jobs, mail.ended.values(), strict=True):
+        shapes = {path: values.shape for path, values in weights_of(job).items()}
+        assert shapes == {variable.path: tuple(variable.shape) for variable in build_network(job).weights}
+        assert fitted.engine == job.settings["training.engine"].replace("auto", "population")
 
 
 @pytest.mark.parametrize(("task", "case"), CASES)
