@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptune.training.job import Measured
-from hptune.training.queueing import Kind
+from hptune.training.queueing import Kind, fair_share
 
 # A population has always a multiple of eight slots.
 _SLOTS_TOGETHER = 8
@@ -166,6 +166,8 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
     free = [0.0] * workers
     traces: list[set[str]] = [set() for _ in free]
     working = [""] * workers
+    # How many trials each has begun, and how long these take.
+    under_way = [(0, 1.0)] * workers
     for round_ in rounds:
         free = [max(free)] * workers
         waiting: dict[str, list[Work]] = {}
@@ -176,8 +178,12 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
             now = free[worker]
             taken = {working[other] for other in range(workers) if free[other] > now}
             structure = _choose(waiting, taken, traces[worker])
-            idle = sum(until <= now for until in free) - 1
-            share = math.ceil(len(waiting[structure]) / (1 + idle))
+            loads = [
+                count * max(free[other] - now, 0.0) / seconds
+                for other, (count, seconds) in enumerate(under_way)
+                if other != worker and (free[other] <= now or working[other] == structure)
+            ]
+            share = fair_share(0.0, loads, len(waiting[structure]))
             count = max(min(waiting[structure][0].kind.capacity, share), 1)
             together, left = waiting[structure][:count], waiting[structure][count:]
             if left:
@@ -185,7 +191,8 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
             else:
                 del waiting[structure]
             trace = together[0].kind.trace
-            free[worker] = now + costs.population_s(together, is_traced=trace in traces[worker])
+            seconds = costs.population_s(together, is_traced=trace in traces[worker])
+            free[worker], under_way[worker] = now + seconds, (len(together), seconds)
             traces[worker].add(trace)
             working[worker] = structure
     return max(free)

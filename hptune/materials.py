@@ -142,12 +142,18 @@ class Materials:
         """
         settings = self.ground.space.resolve(proposal.values)
         place = place_of(proposal.part)
-        # Slots side by side read the same rows.
-        structure = f"{place} {structure_of(settings)}"
+        # Slots side by side read the same rows, or as many of them.
+        structure = f"{self._shape(settings, place)} {structure_of(settings)}"
         if settings["training.engine"] == "keras":
             return Kind(structure, structure, capacity=1)
         extent = self.extent(settings, place)
         return Kind(structure, trace_of(settings), choose_capacity(settings, extent, memory_bytes))
+
+    def _shape(self, settings: Mapping[str, Any], place: str) -> tuple[Any, ...]:
+        """Say what arrays of several places must have in common to be read side by side."""
+        preparation, split = self.preparation(place, settings["data.preparation.numeric"]), self.split_of(place)
+        widths = (preparation.numeric_width, preparation.vocabulary_sizes)
+        return (*widths, len(split.train), len(split.validation))
 
     def extent(self, settings: Mapping[str, Any], place: str = "") -> Extent:
         """Say how large the data of a trial is, or of a part with rows of its own."""
@@ -192,6 +198,8 @@ class Materials:
             until=proposal.until,
             state=None if paused is None else self.folder.verified(paused.file(STATE)),
             dials=self.dials,
+            shape=self._shape(settings, place_of(part)),
+            has_folds=bool(self.ground.folds),
             keeps_last=part == REFIT,
         )
 

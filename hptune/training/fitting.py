@@ -93,7 +93,7 @@ def _count_silent(model: keras.Model, weights: dict[str, Floats], rows: Rows) ->
     def say(inputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: said[None] for name, said in units(inputs, training=False).items()}
 
-    return count_silent(rows, say, 1)[0]
+    return count_silent(rows.blocks(), say, 1)[0]
 
 
 def restore_model(job: Job, weights: Path) -> keras.Model:

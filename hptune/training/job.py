@@ -31,6 +31,8 @@ class Job:
         prefix: What records put before the names of those files: the folder relative to the run.
         until: The epoch after which the trial pauses, keeping its state; the last one where nobody will go on with it.
         state: Written at the last pause; training goes on from there. None to begin.
+        shape: Of its arrays: trials with folds of one shape may be trained side by side.
+        has_folds: Whether trials side by side may read other rows.
         keeps_last: Whether the weights of the last epoch are kept, where no rows are left to choose an epoch by.
         dials: Settings that any trial of the search may turn, of those that are numbers for a slot to read.
     """
@@ -50,6 +52,8 @@ class Job:
     until: int | None = None
     state: Path | None = None
     dials: frozenset[str] = frozenset()
+    shape: tuple[Any, ...] = ()
+    has_folds: bool = False
     keeps_last: bool = False
 
     @property

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,9 @@ from hptune.training.fitting import build_network
 from hptune.training.job import Fitted, Job, OnEpoch
 from hptune.training.judge import Floats, Judge
 from hptune.training.memory import load_state, save_state
-from hptune.training.predicting import Rows
-from hptune.training.program import ROW_WEIGHT, Program, Shapes, State, fresh_memories
+from hptune.training.program import Program, Shapes, State, fresh_memories
 from hptune.training.silence import count_silent
+from hptune.training.sources import Sources
 from hptune.training.stacking import StackedNetwork, Weights
 from hptune.trial import Key, StoredFile
 
@@ -42,6 +41,7 @@ Array = npt.NDArray[Any]
 class _Slot:
     trial: Key
     judge: Judge
+    source: int
 
     @property
     def job(self) -> Job:
@@ -53,14 +53,14 @@ class Programs:
 
     def __init__(self) -> None:
         self._programs: dict[tuple[Any, ...], Program] = {}
-        self._rows: dict[tuple[Path, str], Rows] = {}
+        self._sources: dict[Any, Sources] = {}
 
-    def rows(self, job: Job, part: str) -> Rows:
-        """Return the rows of a part, read once."""
-        key = (job.arrays, part)
-        if key not in self._rows:
-            self._rows[key] = Rows.open(job, part)
-        return self._rows[key]
+    def sources(self, job: Job) -> Sources:
+        """Return the rows of the trials that may stand beside one, read once."""
+        key = job.shape if job.has_folds else job.arrays
+        if key not in self._sources:
+            self._sources[key] = Sources(job)
+        return self._sources[key]
 
     def program(self, network: StackedNetwork, job: Job, inputs: Mapping[str, Any]) -> Program:
         """Return the program of a network's signature."""
@@ -83,14 +83,11 @@ class Population:
             NotStackableError: If the network cannot be trained this way.
             ValueError: If it cannot be built at all.
         """
-        self._train, self._sample = programs.rows(job, "train"), programs.rows(job, "sample")
-        self._validation = programs.rows(job, "validation")
-        self._structure, self._arrays = structure_of(job.settings), job.arrays
+        self._sources = programs.sources(job)
+        self._first = job
         self._batch: int = job.settings["training.batch_size"]
         self._network = StackedNetwork(build_network(job, every_dropout=True), job.seed)
-        weighed = self._train.weights is not None
-        self._given = {**self._train.inputs, **({ROW_WEIGHT: self._train.shares} if weighed else {})}
-        self._program = programs.program(self._network, job, self._given)
+        self._program = programs.program(self._network, job, self._sources.given)
         self._optimizer: str = job.settings["training.optimizer"]
         network = self._network
         bias = [np.full(size, on) for size, on in zip(network.vector_sizes, network.is_bias, strict=True)]
@@ -113,11 +110,13 @@ class Population:
 
     def suits(self, job: Job) -> bool:
         """Tell whether a trial may have one of its slots."""
-        return job.arrays == self._arrays and structure_of(job.settings) == self._structure
+        first = self._first
+        has_rows = job.shape == first.shape if job.has_folds else job.arrays == first.arrays
+        return has_rows and structure_of(job.settings) == structure_of(first.settings)
 
     @property
     def _steps_per_epoch(self) -> int:
-        return math.ceil(self._train.count / self._batch)
+        return math.ceil(self._sources.count / self._batch)
 
     def admit(self, jobs: Sequence[tuple[Key, Job]], reason_to_end: Callable[[Key], str]) -> None:
         """Give slots to trials; between epochs.
@@ -135,12 +134,15 @@ class Population:
             return on_epoch
 
         assert all(self.suits(job) for _, job in jobs)
-        answers = {"train": self._sample.answers, "validation": self._validation.answers}
-        slots = [_Slot(trial, Judge(job, ENGINE, answers, note(trial))) for trial, job in jobs]
+        slots = []
+        for trial, job in jobs:
+            source = self._sources.number(job)
+            slots.append(_Slot(trial, Judge(job, ENGINE, self._sources.answers(source), note(trial)), source))
         begun = [self._begin(slot) for slot in slots]
         states, bests = [state for state, _ in begun], [best for _, best in begun]
         rows = [
-            read_dials(slot.job, self._steps_per_epoch, self._network.dropouts, self._train.target) for slot in slots
+            read_dials(slot.job, self._steps_per_epoch, self._network.dropouts, self._sources.target(slot.source))
+            for slot in slots
         ]
         dials = {name: tf.constant(np.stack([row[name] for row in rows])) for name in rows[0]}
         if self._state is not None and self._best is not None:
@@ -187,7 +189,7 @@ class Population:
         assert self._state is not None
         self.last_epochs = []
         self._state, losses = self._train_epoch(self._state)
-        predictions = {"train": self._predict(self._sample), "validation": self._predict(self._validation)}
+        predictions = {part: self._predict(rows) for part, rows in (("train", "sample"), ("validation", "validation"))}
         trained = losses.numpy()
         verdicts = [
             slot.judge.judge({part: values[index] for part, values in predictions.items()}, float(trained[index]))
@@ -203,19 +205,28 @@ class Population:
             self._free(over)
         return ended
 
+    @property
+    def _numbers(self) -> list[int]:
+        """The source of each slot; idle ones read that of the first."""
+        numbers = [slot.source for slot in self._slots]
+        return [*numbers, *[numbers[0]] * (self._places - len(numbers))]
+
     def _train_epoch(self, state: State) -> tuple[State, Any]:
         keys = [(slot.job.seed, slot.judge.epochs) for slot in self._slots]
         keys += [keys[0]] * (self._places - len(keys))
-        order = _orders(tf.constant(self._train.count), tf.constant(keys, tf.int64))
-        return self._program.train(
-            state, self._shapes, self._dials, self._given, self._train.wanted, order, self._batch
-        )
+        sources = self._sources
+        order = _orders(tf.constant(sources.count), tf.constant(keys, tf.int64)) + sources.offsets(self._numbers)
+        given = (sources.given, sources.wanted, order, self._batch)
+        return self._program.train(state, self._shapes, self._dials, *given)
 
-    def _predict(self, rows: Rows) -> Floats:
+    def _predict(self, part: str) -> Floats:
         """Predict rows with the present weights: (slots, rows, classes), or (slots, rows)."""
         assert self._state is not None
-        weights = self._state.weights
-        parts = [self._program.predict(weights, self._shapes, inputs, rows.scales).numpy() for inputs in rows.blocks()]
+        weights, scales = self._state.weights, self._sources.scales(self._numbers)
+        parts = [
+            self._program.predict(weights, self._shapes, inputs, scales).numpy()
+            for inputs in self._sources.blocks(part, self._numbers)
+        ]
         joined: Floats = np.concatenate(parts, axis=1)[: len(self._slots)]
         return joined[:, :, 0] if joined.shape[2] == 1 else joined
 
@@ -242,7 +253,7 @@ class Population:
         assert self._best is not None
         bests = {index: self._network.by_path(self._best, index) for index in over}
         sound = [index for index in over if not self._slots[index].judge.has_diverged]
-        silent = dict(zip(sound, self._count_silent([bests[index] for index in sound]), strict=True))
+        silent = dict(zip(sound, self._count_silent({index: bests[index] for index in sound}), strict=True))
         ended = []
         for index, best in bests.items():
             trial, judge = self._slots[index].trial, self._slots[index].judge
@@ -250,12 +261,15 @@ class Population:
             ended.append((trial, judge.conclude(best, silent.get(index, {}), state)))
         return ended
 
-    def _count_silent(self, weights: Sequence[Mapping[str, Array]]) -> list[dict[str, int]]:
+    def _count_silent(self, weights: Mapping[int, Mapping[str, Array]]) -> list[dict[str, int]]:
+        """Count silent units of slots with these weights."""
         if not weights:
             return []
         # Always eight, so that the last bits do not depend on how many there are.
-        eight = self._network.given([*weights, *[weights[0]] * (_SLOTS_TOGETHER - len(weights))])
-        return count_silent(self._sample, lambda inputs: self._program.units(eight, self._shapes, inputs), len(weights))
+        slots = [*weights, *[next(iter(weights))] * (_SLOTS_TOGETHER - len(weights))]
+        eight = self._network.given([weights[slot] for slot in slots])
+        blocks = self._sources.blocks("sample", [self._slots[slot].source for slot in slots])
+        return count_silent(blocks, lambda inputs: self._program.units(eight, self._shapes, inputs), len(weights))
 
     def _save(self, index: int, best: Mapping[str, Array]) -> StoredFile:
         """Write all that a paused trial needs to go on."""

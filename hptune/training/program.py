@@ -120,8 +120,8 @@ class Program:
         Args:
             weights: Of all slots.
             shapes: Of the network.
-            data: Rows by input, (rows, columns).
-            scales: Mean and scale of a regression target, (2,).
+            data: Rows by input, (slots or 1, rows, columns).
+            scales: Mean and scale of a regression target, (slots, 2).
 
         Returns:
             float32 (slots, rows, classes) probabilities, or (slots, rows, 1) values.
@@ -130,13 +130,12 @@ class Program:
         return self._predict(parts, vars(shapes), dict(data), scales)
 
     def units(self, weights: Weights, shapes: Shapes, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Compute what hidden units say of rows, (slots, rows, units) by names of layers.
+        """Compute what hidden units say of rows, (slots, rows, units) by names of layers; rows as in `predict`.
 
         It is asked once a trial, so that a trace would cost more than it saves.
         """
         parts = (weights.matrices, weights.vectors, weights.statistics)
-        shared = {name: array[None] for name, array in data.items()}
-        return self._network.units(shared, self._judging(parts, vars(shapes)))
+        return self._network.units(dict(data), self._judging(parts, vars(shapes)))
 
     def _judging(self, parts: Any, shapes: Any) -> Pass:
         """Return a pass in which nothing trains."""
@@ -231,10 +230,9 @@ class Program:
         return mean_slots(by_row)
 
     def _predict_rows(self, parts: Any, shapes: Any, data: Any, scales: Any) -> Any:
-        shared = {name: array[None] for name, array in data.items()}
-        output = self._network(shared, self._judging(parts, shapes))
+        output = self._network(data, self._judging(parts, shapes))
         if self._task == "regression":
-            return output * scales[1] + scales[0]
+            return output * scales[:, 1, None, None] + scales[:, 0, None, None]
         if self._task == "binary":
             # 1 - sigmoid(x) is exactly 0 from x = 17 on, which the log loss would take for certainty.
             return tf.concat([tf.sigmoid(-output), tf.sigmoid(output)], -1)
@@ -261,8 +259,12 @@ class Program:
         return [state, self._shapes_signature(), dials, self._inputs, rows, order, tf.TensorSpec([], tf.int32)]
 
     def _predict_signature(self) -> Any:
-        inputs = {name: spec for name, spec in self._inputs.items() if name != ROW_WEIGHT}
-        return [self._weights_signature(), self._shapes_signature(), inputs, tf.TensorSpec([2])]
+        inputs = {
+            name: tf.TensorSpec([None, None, None], spec.dtype)
+            for name, spec in self._inputs.items()
+            if name != ROW_WEIGHT
+        }
+        return [self._weights_signature(), self._shapes_signature(), inputs, tf.TensorSpec([None, 2])]
 
 
 def _split(joined: Any, sizes: Any, count: int) -> list[Any]:

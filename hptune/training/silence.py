@@ -8,13 +8,11 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from hptune.training.predicting import Rows
 
 Floats = npt.NDArray[np.floating[Any]]
 # What the units of several networks say of some rows, (networks, rows, units) by the names of their layers.
@@ -24,11 +22,11 @@ Units = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _NOISE = 1e-6
 
 
-def count_silent(rows: Rows, units: Units, networks: int) -> list[dict[str, int]]:
+def count_silent(blocks: Iterable[Mapping[str, Any]], units: Units, networks: int) -> list[dict[str, int]]:
     """Count the units of each layer that say the same of every row, up to rounding.
 
     Args:
-        rows: Those that learning curves are made of.
+        blocks: Inputs of the rows that learning curves are made of.
         units: Of trained networks of one structure.
         networks: How many of them count, the first ones.
 
@@ -39,7 +37,7 @@ def count_silent(rows: Rows, units: Units, networks: int) -> list[dict[str, int]
     highest: dict[str, Floats] = {}
     counts: dict[str, npt.NDArray[np.int64]] = {}
     is_done = np.zeros(networks, np.bool_)
-    for inputs in rows.blocks():
+    for inputs in blocks:
         for name, said in units(inputs).items():
             values = np.asarray(said)[:networks]
             lowest[name] = np.minimum(lowest.get(name, np.inf), values.min(axis=1))

@@ -344,6 +344,27 @@ def test_a_trial_does_not_depend_on_its_neighbours(task: str, tmp_path: Path) ->
         assert [files_of(job) for job in chosen] == [expected[index] for index in order]
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_folds_side_by_side_read_rows_of_their_own(task: str, tmp_path: Path) -> None:
+    # Eight of one fold, and three of another that has its rows in another order and a target on another scale.
+    jobs = [dataclasses.replace(job, has_folds=True) for job in crowd(tmp_path, task, count=11)]
+    arrays = {name: array[::-1] if name.startswith("train") else array for name, array in np_arrays(jobs[0]).items()}
+    write_arrays(tmp_path / "other", arrays)
+    scale = (5.0, 30.0) if task == "regression" else None
+    jobs[8:] = [dataclasses.replace(job, arrays=tmp_path / "other", target_scale=scale) for job in jobs[8:]]
+    together = train(jobs, at_a_time=10)
+    programs = Programs()
+
+    for number in (9, 0, 10):
+        alone = in_folder(jobs[number], f"alone-{number}")
+        (fitted,) = train([alone], programs)
+        assert fitted == dataclasses.replace(together[number], files=fitted.files)
+        assert files_of(alone) == files_of(jobs[number])
+        # Where nobody else may have other rows, they are not gathered for each slot.
+        shared = in_folder(jobs[number], f"shared-{number}", has_folds=False)
+        assert train([shared], programs)[0].score == pytest.approx(fitted.score, rel=TOLERANCE)
+
+
 REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "sum_rows": lambda x, target: sum_rows(x),
     "mean_rows": lambda x, target: mean_rows(x),
