@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test torture lint audit bench bench-quality bench-proposals bench-endurance bench-large docs lock clean
+.PHONY: demo test torture lint audit bench bench-quality bench-proposals bench-endurance bench-large bench-plan docs lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/hptune search configs/digits.yaml
@@ -14,11 +14,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
 
-# Every case of tests/torture/register.py, also those that take long; about a quarter of an hour on two cores. Ends with
+# Every case of tests/torture/register.py, also those that take long; about half an hour on two cores. Ends with
 # a table: faults tried, results equal, announced trials lost, files damaged outside the run folder. With
 # HPTUNE_TORTURE=whole every operation on the disk fails in every way under every strategy, which takes hours.
 torture: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/torture tests/test_workers.py tests/test_strategies_killed.py -m 'torture or not torture' -rs --durations=40
+	$(BIN)/python -m pytest tests/torture tests/test_workers.py tests/test_strategies_killed.py tests/test_short_of_memory.py -m 'torture or not torture' -rs --durations=40
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -46,6 +46,10 @@ bench-endurance: $(VENV)/installed-dev
 # Half a million rows: fails where a worker takes more than 4 GiB.
 bench-large: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/large_table.py
+
+# `hptune plan` against the searches that it plans, one after another on a machine that does nothing else.
+bench-plan: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 0 -s -m torture tests/test_plan.py
 
 # The dependencies: what is locked with which hashes, what is installed under which licence, and which known
 # vulnerabilities it has. The last needs the network (pip-audit asks the advisory service of PyPI), and pip-audit itself

@@ -103,7 +103,7 @@ USUAL = {
 }
 NUMBERS = {"preparation": "{numeric: [standard, quantile]}"}
 # A minute for 927 rows and 8 columns: one structure, so that the time goes to training, and every configuration on five
-# folds, because a tenth of the rows says little. The space is what 36 configurations of a larger one left over, by folds
+# folds, because a tenth of the rows says little. The space is what 36 configurations of a larger one left over by folds
 # of the training rows of the first split: ReLU (4.16 to 4.64 MPa) before GELU (4.47 to 4.79), batch norm last (from
 # 4.64), learning rates from 3e-3, hardly any regularization.
 FEW_NUMBERS = {

@@ -89,7 +89,10 @@ def test_public_tables_run_with_a_file_for_each_part(name: str, shared_data: Pat
 PARTS = {"train": "train", "validation": "val", "test": "test"}
 
 
-SEARCH = ("search", ROOT / "configs" / "customers.yaml", "--max-trials", "5", "--set", "training.epochs=4")
+SEARCH = (
+    *("search", ROOT / "configs" / "customers.yaml", "--max-trials", "5"),
+    *("--set", "model={blocks: [1, 2], units: 8, dropout: {min: 0.0, max: 0.5}}", "--set", "training.epochs=4"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +156,7 @@ def test_a_changed_experiment_is_refused_with_the_difference(undisturbed: Path) 
 
     assert done.stderr == (
         "error: run customers began with another experiment or other data:\n"
-        "  model.units: was [16, 32, 64], now [16, 32]\n"
+        "  model.units: was 8, now [16, 32]\n"
         "undo the change, begin another run with --run NAME, move this one aside with --fresh, or go on "
         "with --accept-changes and keep the trials that are still valid\n"
     )

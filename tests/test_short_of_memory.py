@@ -14,7 +14,7 @@ from stand_ins import search_short_of_memory
 
 from hptune.run.journal import read_journal
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.torture]
 
 SEARCH = (
     "search",

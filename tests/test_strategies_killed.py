@@ -67,7 +67,6 @@ def make_killed(folder: Path, table: str, words: Sequence[str | Path]) -> Killed
     [
         ("digits", "hyperband", "population", 8, [Victim.SEARCH]),
         ("customers", "bayesian", "population", 8, [Victim.ALL]),
-        ("customers", "grid", "population", 8, [Victim.WORKERS, Victim.SEARCH]),
         ("customers", "random", "keras", 3, [Victim.WORKERS, Victim.SEARCH]),
     ],
 )

@@ -145,7 +145,11 @@ def files_of(job: Job) -> list[bytes]:
     return [(job.folder / name).read_bytes() for name in FILES]
 
 
-def test_what_comes_after_the_last_trial_may_be_of_another_structure(tmp_path: Path) -> None:
+def test_what_comes_after_the_last_trial_may_be_of_another_structure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What it changes would be changed for all tests after this one.
+    monkeypatch.setattr("hptune.training.serving.configure_runtime", lambda: None)
     settings = [{"model.units": 4}, {"model.units": 6}, {"model.units": 6}, {"training.engine": "keras"}]
     jobs = [in_folder(make_job(tmp_path, **given), f"trial {place}") for place, given in enumerate(settings)]
     mail = Mail(*([job] for job in jobs))

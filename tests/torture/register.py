@@ -73,6 +73,7 @@ CASES: dict[str, Case] = {
         "P",
         "every operation on the disk, six kinds",
         f"{_DEATH}a06_every_operation_on_the_disk_fails_once",
+        f"{_DEATH}a06_every_operation_on_the_disk_is_refused_once",
         f"{_DEATH}a06_some_operations_fail_under_every_strategy",
         f"{_DEATH}a06_every_sort_of_operation_fails_once_under_every_strategy",
         f"{_DEATH}a06_a_true_sigkill_leaves_what_a_simulated_one_leaves",
