@@ -30,8 +30,8 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/against_peers.py
 	$(BIN)/python benchmarks/cost.py
 
-# Ten minutes of search for each of six public tables and three seeds, on tables that are not part of this project: three
-# hours.
+# Six public tables that are not part of this project: half a minute to two minutes of search for each of three seeds, or
+# twenty splits: one hour.
 bench-quality: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/quality.py
 
