@@ -95,9 +95,9 @@ class Killed:
         known = {(trial.number, trial.outcome.value, trial.score) for trial in summarize(self.run).leaderboard.trials}
         # What was halted may have gone on since; then it is on record still.
         known |= {
-            (record["trial"], record["outcome"], record["score"])
+            (record["trial"], Outcome.PAUSED.value, record["score"])
             for record in read_journal(self.run.journal).records
-            if record["type"] == "end" and record["outcome"] == Outcome.PAUSED
+            if record["type"] == "pause"
         }
         assert {(number, *told) for number, told in self.announced.items()} <= known
 
