@@ -100,6 +100,7 @@ PLANNED: dict[str, tuple[str, ...]] = {
 def test_wall_time_is_predicted_within_the_stated_factor(case: str, tmp_path: Path) -> None:
     config = CONFIGS / f"{case.split()[0]}.yaml"
     changes = [word for change in PLANNED[case] for word in ("--set", change)]
+    changes += ["--workers", "2"]
     ratios = []
     for attempt in range(2):  # another test on the same cores may disturb one of them
         made = plan(config, *changes, folder=tmp_path)
