@@ -21,7 +21,7 @@ TABLE = ROOT / "configs" / "data" / "customers.csv"
 CUSTOMERS = ROOT / "configs" / "customers.yaml"
 NUMBERS = ("age", "income", "visits")
 TEXTS = ("plan", "city", "region")
-EXPORTED = {"best": ("savedmodel", "onnx", "litert"), "ensemble": ("onnx",)}
+EXPORTED = {"best": ("savedmodel", "onnx", "litert"), "ensemble": ("onnx", "litert")}
 EXPORT = f"""
 from hptune.afterwards import export
 if __name__ == "__main__":
