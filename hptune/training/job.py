@@ -57,6 +57,11 @@ class Job:
     keeps_last: bool = False
 
     @property
+    def rows(self) -> Any:
+        """What trials side by side must have in common beside their structure: arrays, or with folds their shapes."""
+        return self.shape if self.has_folds else self.arrays
+
+    @property
     def epochs(self) -> int:
         """The last epoch that the settings allow; schedules are stretched over all of them."""
         epochs: int = self.settings["training.epochs"]

@@ -57,10 +57,9 @@ class Programs:
 
     def sources(self, job: Job) -> Sources:
         """Return the rows of the trials that may stand beside one, read once."""
-        key = job.shape if job.has_folds else job.arrays
-        if key not in self._sources:
-            self._sources[key] = Sources(job)
-        return self._sources[key]
+        if job.rows not in self._sources:
+            self._sources[job.rows] = Sources(job)
+        return self._sources[job.rows]
 
     def program(self, network: StackedNetwork, job: Job, inputs: Mapping[str, Any]) -> Program:
         """Return the program of a network's signature."""
@@ -111,8 +110,7 @@ class Population:
     def suits(self, job: Job) -> bool:
         """Tell whether a trial may have one of its slots."""
         first = self._first
-        has_rows = job.shape == first.shape if job.has_folds else job.arrays == first.arrays
-        return has_rows and structure_of(job.settings) == structure_of(first.settings)
+        return job.rows == first.rows and structure_of(job.settings) == structure_of(first.settings)
 
     @property
     def _steps_per_epoch(self) -> int:
