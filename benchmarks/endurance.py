@@ -7,8 +7,9 @@ Looks at the memory of the search and of each of its workers once a second (prop
 /proc/PID/smaps_rollup, so that what a worker shares with the process it was forked from counts once). Prints a line for
 each twentieth of the trials, and the whole process's duration with start-up and the delivery of the best model.
 
-Ends with 1 where a process grew by more than its bound after the first fifth of the trials: the parent 10 KiB for each
-further trial (it remembers each: settings, scores, files), a worker 64 MiB in all, whatever the number of trials.
+Ends with 1 where a process grew by more than its bound after the first fifth of the trials: the parent and the
+process of its strategy 10 KiB each for a further trial (they remember each: settings, scores, files), a worker 64 MiB
+in all, whatever the number of trials.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ training:
   batch_size: 32
   epochs: 5
 """
-PARENT_KIB_A_TRIAL = 10
+KIB_A_TRIAL = 10
 WORKER_MIB = 64
 # Before a fifth of the trials, traces, arrays and the allocator's pools are still being filled.
 WARM_SHARE = 0.2
@@ -61,12 +62,14 @@ class Look:
         seconds: Since it began.
         trials: That have ended.
         parent_mib: Of the process that searches.
+        strategy_mib: Of the process that proposes.
         workers_mib: Of each worker, by its process number.
     """
 
     seconds: float
     trials: int
     parent_mib: float
+    strategy_mib: float
     workers_mib: dict[int, float]
 
 
@@ -91,16 +94,17 @@ class Ends:
 
 
 def watch(process: subprocess.Popen[bytes], journal: Path) -> Iterator[Look]:
-    """Look at a search until it ends; workers are what the fork server, a child of the search, has forked."""
+    """Look at a search until it ends; the fork server, a child of it, has forked the strategy first, then workers."""
     began, ends = time.monotonic(), Ends(journal)
     while process.poll() is None:
-        memories = {worker: memory_mib(worker) for worker in workers_of(process.pid)}
-        yield Look(time.monotonic() - began, ends.look(), memory_mib(process.pid), memories)
+        strategy, *workers = workers_of(process.pid) or [0]
+        memories = {worker: memory_mib(worker) for worker in workers}
+        yield Look(time.monotonic() - began, ends.look(), memory_mib(process.pid), memory_mib(strategy), memories)
         time.sleep(LOOK_S)
 
 
-def growth_mib(looks: list[Look], trials: int) -> tuple[float, float]:
-    """Return by how much the parent, and the largest worker, have grown after the first fifth of the trials.
+def growth_mib(looks: list[Look], trials: int) -> tuple[float, float, float]:
+    """Return by how much the parent, the strategy and the largest worker have grown after a fifth of the trials.
 
     Both times the median over a tenth of the trials counts; delivering the best model, at the end, does not.
     """
@@ -113,11 +117,13 @@ def growth_mib(looks: list[Look], trials: int) -> tuple[float, float]:
     before, after = (
         (
             statistics.median(look.parent_mib for look in span),
+            statistics.median(look.strategy_mib for look in span),
             statistics.median(max(look.workers_mib.values()) for look in span),
         )
         for span in spans
     )
-    return after[0] - before[0], after[1] - before[1]
+    parent, strategy, worker = (late - early for early, late in zip(before, after, strict=True))
+    return parent, strategy, worker
 
 
 def main() -> None:
@@ -144,12 +150,13 @@ def main() -> None:
                 [*command, "--workers", str(asked.workers)], cwd=folder, env=environment, stdout=output, stderr=output
             ) as process,
         ):
-            print(f"{'trials':>7} {'seconds':>8} {'parent':>7}  workers (MiB)")
+            print(f"{'trials':>7} {'seconds':>8} {'parent':>7} {'strategy':>8}  workers (MiB)")
             try:
                 for look in watch(process, folder / "runs" / "endurance" / "journal.jsonl"):
                     if look.trials * LINES // asked.trials > (looks[-1].trials if looks else 0) * LINES // asked.trials:
                         workers = " ".join(f"{memory:.0f}" for memory in look.workers_mib.values())
-                        print(f"{look.trials:>7} {look.seconds:>8.1f} {look.parent_mib:>7.1f}  {workers}", flush=True)
+                        own = f"{look.parent_mib:>7.1f} {look.strategy_mib:>8.1f}"
+                        print(f"{look.trials:>7} {look.seconds:>8.1f} {own}  {workers}", flush=True)
                     looks.append(look)
             finally:
                 process.terminate()
@@ -157,12 +164,13 @@ def main() -> None:
         if process.returncode != 0:
             sys.exit(f"the search ended with {process.returncode}:\n{(folder / 'output').read_text()}")
         journal = (folder / "runs" / "endurance" / "journal.jsonl").stat().st_size
-    parent, worker = growth_mib(looks, asked.trials)
-    bound = PARENT_KIB_A_TRIAL * asked.trials * (0.9 - WARM_SHARE) / 1024
+    parent, strategy, worker = growth_mib(looks, asked.trials)
+    bound = KIB_A_TRIAL * asked.trials * (0.9 - WARM_SHARE) / 1024
     print(f"{asked.trials} trials in {took / 60:.1f} minutes, {1000 * took / asked.trials:.1f} ms a trial")
     print(f"journal {journal / 2**20:.1f} MiB")
-    print(f"the parent grew by {parent:.1f} MiB (bound {bound:.1f}), the largest worker by {worker:.1f} ({WORKER_MIB})")
-    if parent > bound or worker > WORKER_MIB:
+    print(f"the parent grew by {parent:.1f} MiB and the strategy by {strategy:.1f} (bound of each {bound:.1f})")
+    print(f"the largest worker grew by {worker:.1f} MiB (bound {WORKER_MIB})")
+    if max(parent, strategy) > bound or worker > WORKER_MIB:
         sys.exit("memory grew beyond its bound")
 
 

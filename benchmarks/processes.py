@@ -24,7 +24,7 @@ def _read_mib(process: int, file: str, name: str) -> float:
 
 
 def workers_of(search: int) -> list[int]:
-    """List the workers of a search: what the fork server, a child of the search, has forked."""
+    """List what the fork server, a child of the search, has forked, in that order: its strategy, then its workers."""
     return [worker for child in _children_of(search) for worker in _children_of(child)]
 
 

@@ -202,15 +202,6 @@ def predict_members(
     return mix([np.mean(own, axis=0) for own in several], shares)
 
 
-def predict_rows(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> Floats:
-    """Load an artifact and predict; arguments and result as `predict_with`.
-
-    Raises:
-        ArtifactError: If Keras refuses the file.
-    """
-    return predict_with(load_artifact(path), rows, columns)
-
-
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "no further word")[:_SHOWN_ERROR]
 
@@ -227,8 +218,8 @@ def raw_tensors(rows: pl.DataFrame, columns: Sequence[tuple[str, str]]) -> dict[
     return tensors
 
 
-def check_parity(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]], expected: Path) -> None:
-    """Compare the artifact on raw rows with what the search predicted for them.
+def load_checked(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, str]], expected: Path) -> keras.Model:
+    """Load the artifact, and compare it on raw rows with what the search predicted for them.
 
     Args:
         path: The artifact.
@@ -239,7 +230,9 @@ def check_parity(path: Path, rows: pl.DataFrame, columns: Sequence[tuple[str, st
     Raises:
         ArtifactError: If a prediction differs by more than 1e-5, relative to values above 1.
     """
-    _refuse_difference(predict_rows(path, rows, columns), np.load(expected, allow_pickle=False), path)
+    model = load_artifact(path)
+    _refuse_difference(predict_with(model, rows, columns), np.load(expected, allow_pickle=False), path)
+    return model
 
 
 def _refuse_difference(predicted: Floats, stored: Floats, path: Path) -> None:

@@ -5,11 +5,11 @@ The winner is an assembly of one. The parent never imports TensorFlow: the work 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,11 @@ OUTPUT = "output.part"
 _EXPECTED = "expected.part"
 
 Floats = npt.NDArray[np.floating[Any]]
+Result = TypeVar("Result")
+
+
+def _nothing(model: Any) -> Any:
+    """Do nothing with the model."""
 
 
 def assemble(
@@ -38,7 +43,8 @@ def assemble(
     processes: WarmProcesses,
     mix: Mix = AVERAGE,
     threshold: float | None = None,
-) -> Path:
+    then: Callable[[Any], Result] = _nothing,
+) -> tuple[Path, Result]:
     """Write `model.keras` into a folder and make sure that it predicts what the search did.
 
     Args:
@@ -48,6 +54,10 @@ def assemble(
         processes: Where workers come from.
         mix: How what several members predict becomes one prediction.
         threshold: Probability from which on a row is taken for the positive class; None for a half.
+        then: What is done with the loaded model once it is found to be right, in the process that has loaded it.
+
+    Returns:
+        The artifact, and what `then` returned.
 
     Raises:
         ArtifactError: If the artifact predicts anything else.
@@ -60,8 +70,7 @@ def assemble(
     rows = materials.rows(materials.split.validation)
     with _expected(materials, members, parts, mix, folder, processes) as expected:
         # Another process, so that nothing but the file can carry the networks over.
-        processes.call(_check, model, rows, materials.about.columns, expected, output=output)
-    return model
+        return model, processes.call(_check, model, rows, materials.about.columns, expected, then, output=output)
 
 
 def stored_predictions(run: RunFolder, trial: Trial) -> Floats:
@@ -137,7 +146,13 @@ def _predict(
     write_file(expected, lambda stream: np.save(stream, predicted))
 
 
-def _check(path: Path, rows: pl.DataFrame, columns: tuple[tuple[str, str], ...], expected: Path) -> None:
-    from hptune.artifact import check_parity
+def _check(
+    path: Path,
+    rows: pl.DataFrame,
+    columns: tuple[tuple[str, str], ...],
+    expected: Path,
+    then: Callable[[Any], Result],
+) -> Result:
+    from hptune.artifact import load_checked
 
-    check_parity(path, rows, columns, expected)
+    return then(load_checked(path, rows, columns, expected))

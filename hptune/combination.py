@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptune.ambiguity import correlate_errors, decompose
-from hptune.assembly import OUTPUT, assemble
+from hptune.assembly import MODEL, assemble
 from hptune.bootstrap import Guess
 from hptune.candidates import Candidate, Jury, gather_candidates
 from hptune.card import MODEL_CARD, card_of_ensemble
@@ -109,13 +110,23 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
         told = ", ".join(f"{member.trial.number} ({share:.3f})" for member, share in chosen.members)
         LOGGER.info("ensemble of trials %s", told)
         built = [(member.built, share) for member, share in chosen.members]
-        model = assemble(materials, built, folder.ensemble, processes, chosen.ensemble.mix, chosen.threshold)
         split = materials.split
         rows = {part: materials.rows(getattr(split, part)) for part in ("train", "validation", "test")}
         groups = ground.dataset.roles.of(split.test).groups
         seed = derive_seed(ground.experiment.strategy.seed, "ensemble")
-        given = (model, best.model, materials.about, ground.dataset.columns, rows, groups, ground.objective, seed)
-        outcome = processes.call(_compare, *given, output=folder.ensemble / OUTPUT)
+        comparing = partial(
+            _compare,
+            ensemble=folder.ensemble / MODEL,
+            best=best.model,
+            about=materials.about,
+            columns=ground.dataset.columns,
+            rows=rows,
+            groups=groups,
+            objective=ground.objective,
+            seed=seed,
+        )
+        mix, threshold = chosen.ensemble.mix, chosen.threshold
+        model, outcome = assemble(materials, built, folder.ensemble, processes, mix, threshold, comparing)
         if outcome.scores:
             artifact = asdict(describe_file(model, folder.relative(model)))
             journal.append("test_look", who="ensemble", trial=candidates[0].trial.number, artifact=artifact)
@@ -129,10 +140,10 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
         return content
 
 
-def _compare(*given: Any) -> Comparison:
+def _compare(model: Any, **given: Any) -> Comparison:
     from hptune.contest import compare
 
-    return compare(*given)
+    return compare(model, **given)
 
 
 def _best_model(folder: RunFolder, history: History) -> _Best:

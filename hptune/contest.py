@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -61,6 +62,7 @@ class Comparison:
 
 
 def compare(
+    model: keras.Model,
     ensemble: Path,
     best: Path,
     about: Description,
@@ -73,6 +75,7 @@ def compare(
     """Compare an ensemble with the best single model, each by the threshold that it was given.
 
     Args:
+        model: The ensemble, as Keras has loaded it.
         ensemble: Its artifact.
         best: The artifact of the best model.
         about: What both predict.
@@ -83,7 +86,7 @@ def compare(
         seed: Of the bootstrap.
     """
     paths = {"ensemble": ensemble, "best": best}
-    models = {name: load_artifact(path) for name, path in paths.items()}
+    models = {"ensemble": model, "best": load_artifact(best)}
     test = rows["test"]
     timed = (test if test.height else rows["validation"]).head(_TIMED_ROWS)
     costs = {name: Cost(path.stat().st_size, _milliseconds(models[name], timed, about)) for name, path in paths.items()}

@@ -28,10 +28,11 @@ from hptune.interruption import Interruption
 from hptune.machine import memory_of_machine
 from hptune.materials import Materials, place_of
 from hptune.parts import WHOLE
+from hptune.proposing import open_strategy
 from hptune.rehearsal import Rehearsal, rehearse
 from hptune.run.folder import RunFolder
 from hptune.space import Value
-from hptune.strategies import Task, create_strategy
+from hptune.strategies import Task
 from hptune.training.capacity import least_bytes, share_of_memory
 from hptune.training.dials import is_dial
 from hptune.training.job import Job
@@ -131,7 +132,8 @@ class _Planner:
                 "training": expected.seconds,
                 "end": rehearsal.end_s,
             },
-            "memory_bytes": _own_memory() + server_bytes + self._wish.workers * peak,
+            # The strategy's process is a fork of the server that has little of its own.
+            "memory_bytes": _own_memory() + 2 * server_bytes + self._wish.workers * peak,
             "disk_bytes": self._disk(works, most, [sample for _, sample in samples], rehearsal),
             "models": {"smallest": self._describe(*by_size[0]), "largest": self._describe(*by_size[-1])},
             "measured": len(samples),
@@ -146,7 +148,8 @@ class _Planner:
         spec = ground.experiment.strategy
         name = "grid" if spec.name == "grid" else "random"
         task = Task(ground.space, ground.objective, spec.seed, ground.start_from, ground.strategy_options)
-        answer = create_strategy(name, task).ask(min(ground.planned_trials or _DRAWN_WITHOUT_LIMIT, _MOST_DRAWN))
+        with open_strategy(name, task, self._processes, self._scratch / _OUTPUT) as strategy:
+            answer = strategy.ask(min(ground.planned_trials or _DRAWN_WITHOUT_LIMIT, _MOST_DRAWN))
         assert isinstance(answer, list), "no space is empty"
         return [proposal.as_part(part) for proposal in answer for part in ground.part_names]
 

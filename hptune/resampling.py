@@ -293,17 +293,57 @@ def _tied(score: Floats, order: Ints) -> Ints:
     return np.flatnonzero(np.append(True, np.diff(score[order]) != 0))
 
 
-def _roc_auc(truth: npt.NDArray[np.bool_], score: Floats) -> Statistic:
-    """Area under the ROC curve: pairs in the right order, ties counting half (Hanley and McNeil, 1982)."""
+@dataclass(frozen=True)
+class _Ranks:
+    """How often rows are drawn, along an order of scores; (draws, true rows) each.
+
+    Attributes:
+        hits: Each true row itself.
+        before, through: All rows with a score before its own, and those with its own among them.
+        true_before, true_through: The true ones of them.
+    """
+
+    hits: Floats
+    before: Floats
+    through: Floats
+    true_before: Floats
+    true_through: Floats
+
+
+def _rank(truth: npt.NDArray[np.bool_], score: Floats) -> Callable[[Floats], _Ranks]:
+    """Sort once by ascending score; what is drawn then costs two sums along the order and looks at true rows only."""
     order = np.argsort(score, kind="stable")
     begins = _tied(score, order)
+    places = np.flatnonzero(truth[order])
+    true_rows = order[places]
+    group = np.searchsorted(begins, places, side="right") - 1
+    before, through = begins[group], np.append(begins[1:], len(score))[group]
+    true_before, true_through = np.searchsorted(places, before), np.searchsorted(places, through)
+
+    def rank(counts: Floats) -> _Ranks:
+        hits = counts[:, true_rows]
+        drawn, found = _sums_along(counts[:, order]), _sums_along(hits)
+        return _Ranks(hits, drawn[:, before], drawn[:, through], found[:, true_before], found[:, true_through])
+
+    return rank
+
+
+def _sums_along(counts: Floats) -> Floats:
+    """Return how much there is in the first 0, 1, 2, ... columns."""
+    sums = np.zeros((counts.shape[0], counts.shape[1] + 1))
+    np.cumsum(counts, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _roc_auc(truth: npt.NDArray[np.bool_], score: Floats) -> Statistic:
+    """Area under the ROC curve: pairs in the right order, ties counting half (Hanley and McNeil, 1982)."""
+    rank = _rank(truth, score)
 
     def area(counts: Floats) -> Floats:
-        drawn = counts[:, order]
-        hits = np.add.reduceat(drawn * truth[order], begins, axis=1)
-        misses = np.add.reduceat(drawn * ~truth[order], begins, axis=1)
-        below = np.cumsum(misses, axis=1) - misses / 2
-        made: Floats = (hits * below).sum(axis=1) / (hits.sum(axis=1) * misses.sum(axis=1))
+        ranks = rank(counts)
+        below, through = ranks.before - ranks.true_before, ranks.through - ranks.true_through
+        total = ranks.hits.sum(axis=1)
+        made: Floats = (ranks.hits * (below + through)).sum(axis=1) / (2 * total * (counts.sum(axis=1) - total))
         return made
 
     return area
@@ -311,15 +351,12 @@ def _roc_auc(truth: npt.NDArray[np.bool_], score: Floats) -> Statistic:
 
 def _average_precision(truth: npt.NDArray[np.bool_], score: Floats) -> Statistic:
     """Sum of precision times gained recall over the distinct thresholds."""
-    order = np.argsort(-score, kind="stable")
-    begins = _tied(score, order)
+    rank = _rank(truth, -score)
 
     def precision(counts: Floats) -> Floats:
-        drawn = counts[:, order]
-        hits = np.add.reduceat(drawn * truth[order], begins, axis=1)
-        named = np.cumsum(np.add.reduceat(drawn, begins, axis=1), axis=1)
-        found = np.cumsum(hits, axis=1)
-        made: Floats = (found / np.where(named > 0, named, 1) * hits).sum(axis=1) / found[:, -1]
+        ranks = rank(counts)
+        named = np.where(ranks.through > 0, ranks.through, 1)
+        made: Floats = (ranks.true_through / named * ranks.hits).sum(axis=1) / ranks.hits.sum(axis=1)
         return made
 
     return precision

@@ -23,6 +23,7 @@ from hptune.interruption import Interruption
 from hptune.leaderboard import table_to_csv
 from hptune.materials import Materials
 from hptune.parts import Parts
+from hptune.proposing import open_strategy
 from hptune.reporting.summary import Summary, history_table, leaderboard_of, parts_table, summarize
 from hptune.reporting.words import describe_failures
 from hptune.run.files import holds_text, remove_folder, write_file, write_text
@@ -32,11 +33,13 @@ from hptune.run.journal import FORMAT, Journal, open_journal
 from hptune.run.log import LOGGER, log_to
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
-from hptune.strategies import Task, create_strategy
+from hptune.strategies import Task
 from hptune.training.workers import WarmProcesses
 from hptune.tuner import INTERRUPTED, MakeObserver, Past, Plan, Tuner
 from hptune.winner import deliver
 from hptune.workshop import Workshop
+
+_STRATEGY_OUTPUT = "strategy.part"
 
 
 class Session:
@@ -213,7 +216,6 @@ class Session:
         task = Task(
             ground.space, ground.objective, spec.seed, ground.start_from, ground.strategy_options, ground.brackets
         )
-        strategy = create_strategy(spec.name, task)
         finished = history.finished(self.budget.max_attempts)
         past = Past(
             tuple(history.proposals.values()),
@@ -246,6 +248,7 @@ class Session:
             with (
                 observe(ground.objective, plan, tuple(finished.values())) as observer,
                 workshop.open(ground.part_names, observer, clock) as trainer,
+                open_strategy(spec.name, task, workshop.processes, self._folder.path / _STRATEGY_OUTPUT) as strategy,
             ):
                 tuner = Tuner(strategy, recorder, observer, ground.objective, self.budget, past, parts)
                 reason = tuner.run(trainer, is_stopping, clock.is_used_up)

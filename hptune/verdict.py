@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -18,7 +19,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder
 
-from hptune.artifact import predict_rows
+from hptune.artifact import predict_with
 from hptune.bootstrap import Guess, Yardstick, intervals
 from hptune.calibration import measure_calibration
 from hptune.data.kinds import Column
@@ -31,7 +32,7 @@ _LINEAR_ITERATIONS = 1000
 
 
 def judge_test_rows(
-    artifact: Path,
+    model: keras.Model,
     about: Description,
     columns: Sequence[Column],
     train: pl.DataFrame,
@@ -43,7 +44,7 @@ def judge_test_rows(
     """Score the artifact and two simple predictors on the test rows, and say how much chance there is in that.
 
     Args:
-        artifact: What is delivered.
+        model: What is delivered, as Keras has loaded it.
         about: Its task, labels and threshold.
         columns: Its inputs.
         train: Training rows, with the target.
@@ -57,7 +58,7 @@ def judge_test_rows(
         them as `bootstrap.intervals` has them; and `calibration` of the artifact.
     """
     yardstick = yardstick_of(about, test, groups)
-    own = predict_rows(artifact, test, about.columns)
+    own = predict_with(model, test, about.columns)
     TestRows(yardstick.truth, own, hash_rows(test), yardstick.weights, about.threshold, groups).save(kept)
     simple = predict_simply(about, columns, train, test)
     guesses = {"test": Guess(own, threshold=about.threshold)} | {name: Guess(found) for name, found in simple.items()}

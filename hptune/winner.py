@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import yaml
 
-from hptune.assembly import OUTPUT, assemble, stored_predictions
+from hptune.assembly import assemble, stored_predictions
 from hptune.bootstrap import Guess
 from hptune.card import MODEL_CARD, card_of_best
 from hptune.confirmation import Choice
@@ -41,16 +42,16 @@ def deliver(workshop: Workshop, choice: Choice) -> None:
     folder, ground = materials.folder, materials.ground
     built = _refit(workshop, winner) if ground.experiment.evaluation.refit else winner
     validation = _judge_validation(materials, winner)
-    model = assemble(materials, [(built, 1.0)], folder.best, processes, threshold=validation["threshold"])
-    judged: dict[str, Any] = {}
     test = materials.split.test
+    model, judged = assemble(
+        materials,
+        [(built, 1.0)],
+        folder.best,
+        processes,
+        threshold=validation["threshold"],
+        then=_judging(materials, validation["threshold"]) if len(test) else _nobody,
+    )
     if len(test):
-        about = replace(materials.about, threshold=validation["threshold"])
-        groups = ground.dataset.roles.of(test).groups
-        seed = derive_seed(ground.experiment.strategy.seed, "test")
-        given = (model, about, ground.dataset.columns, materials.rows(materials.split.train), materials.rows(test))
-        kept = folder.best / TEST_ROWS
-        judged = processes.call(judge_in_worker, *given, groups, seed, kept, output=folder.best / OUTPUT)
         workshop.recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
     settings = materials.job(winner.proposal).settings
     write_text(folder.best / "hyperparameters.yaml", hyperparameters_yaml(settings))
@@ -152,8 +153,28 @@ def hyperparameters_yaml(settings: Mapping[str, Value]) -> str:
     return text
 
 
-def judge_in_worker(*given: Any) -> dict[str, Any]:
-    """Score the artifact and simple predictors on test rows, with intervals; what a worker runs."""
+def _judging(materials: Materials, threshold: float | None) -> Callable[[Any], dict[str, Any]]:
+    """Return what a worker does with the model to score it on test rows, with simple predictors and intervals."""
+    ground, split = materials.ground, materials.split
+    return partial(
+        _judge_in_worker,
+        about=replace(materials.about, threshold=threshold),
+        columns=ground.dataset.columns,
+        train=materials.rows(split.train),
+        test=materials.rows(split.test),
+        groups=ground.dataset.roles.of(split.test).groups,
+        seed=derive_seed(ground.experiment.strategy.seed, "test"),
+        kept=materials.folder.best / TEST_ROWS,
+    )
+
+
+def _judge_in_worker(model: Any, **given: Any) -> dict[str, Any]:
     from hptune.verdict import judge_test_rows
 
-    return judge_test_rows(*given)
+    return judge_test_rows(model, **given)
+
+
+def _nobody(model: Any) -> dict[str, Any]:
+    """Judge nothing: there are no test rows."""
+    del model
+    return {}

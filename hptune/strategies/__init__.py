@@ -16,7 +16,9 @@ from hptune.trial import Exhausted, Proposal, Trial, Wait
 class AnyStrategy(Protocol):
     """What every strategy of the register can do."""
 
-    works_in_batches: bool
+    @property
+    def works_in_batches(self) -> bool:
+        """Whether it waits for all results of a batch before it proposes the next one."""
 
     def ask(self, count: int) -> list[Proposal] | Wait | Exhausted:
         """Propose up to `count` configurations, or say that results are missing, or that nothing is left."""

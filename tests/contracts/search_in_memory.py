@@ -13,7 +13,7 @@ from hptune.objective import Objective
 from hptune.parts import WHOLE, Parts
 from hptune.reporting.summary import leaderboard_of
 from hptune.run.records import encode_proposal, encode_trial, replay
-from hptune.strategies import Task, create_strategy
+from hptune.strategies import AnyStrategy, Task, create_strategy
 from hptune.trial import Outcome, Proposal, Trial, derive_seed
 from hptune.tuner import Past, Slots, Tuner
 
@@ -121,8 +121,10 @@ class Search:
     def with_budget(self, **changes: Any) -> Search:
         return replace(self, budget=replace(self.budget, **changes))
 
-    def run(self, journal: Journal | None = None, workers: int = 1, chance: int = 0) -> Journal:
-        """Search to the end, or go on from what a journal holds.
+    def run(
+        self, journal: Journal | None = None, workers: int = 1, chance: int = 0, strategy: AnyStrategy | None = None
+    ) -> Journal:
+        """Search to the end, or go on from what a journal holds, with a fresh strategy or the given one.
 
         Raises:
             KilledError: If the journal says so.
@@ -139,7 +141,7 @@ class Search:
             frozenset(history.finished(attempts)),
             tuple(history.tries.items()),
         )
-        strategy = create_strategy(self.name, self.task)
+        strategy = strategy or create_strategy(self.name, self.task)
         parts = Parts(self.parts, history.settled(attempts))
         tuner = Tuner(strategy, journal, journal, self.task.objective, self.budget, past, parts)
         trainer = InstantTrainer(workers, self.ceiling, self.ending, random.Random(chance))
