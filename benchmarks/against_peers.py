@@ -54,7 +54,11 @@ WORKS = {
 PEERS = ("KerasTuner", "Optuna")
 HYPERBAND_EPOCHS = 9
 FOLDER = Path(__file__).parent
-SATIMAGE = Path(os.environ.get("HPTUNE_SHARED_DATA", FOLDER.parent.parent / "shared" / "data")) / "satimage"
+TABLES = Path(os.environ.get("HPTUNE_SHARED_DATA", FOLDER.parent.parent / "shared" / "data"))
+SATIMAGE = TABLES / "satimage"
+# Of the tables that are not part of this project.
+TARGETS = {"satimage": "class", "eucalyptus": "target"}
+DIGITS = "digits"
 _LOOK_S = 0.1
 
 
@@ -92,15 +96,17 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def write_experiment(folder: Path, work: str, strategy: str, budget: str, epochs: int) -> list[str]:
-    """Write the space of a work as an experiment; return the command that searches it."""
+def write_experiment(
+    folder: Path, work: str, strategy: str, budget: str, epochs: int, table: str = DIGITS
+) -> list[str]:
+    """Write the space of a work over a table as an experiment; return the command that searches it."""
     data = "{source: sklearn:digits, target: target, preparation: {numeric: none}}"
-    if work == "hyperband":
+    if table != DIGITS:
         files = ", ".join(
-            f"{part}: {SATIMAGE / name}.csv"
+            f"{part}: {TABLES / table / name}.csv"
             for part, name in (("train", "train"), ("validation", "val"), ("test", "test"))
         )
-        data = f"{{source: {{{files}}}, target: class}}"
+        data = f"{{source: {{{files}}}, target: {TARGETS[table]}}}"
     given = {"data": data, "strategy": strategy, "budget": budget, "epochs": epochs, **WORKS[work]}
     (folder / "bench.yaml").write_text(EXPERIMENT.format(**given))
     return [str(Path(sys.executable).with_name("hptune")), "search", "bench.yaml", "--quiet"]
@@ -134,7 +140,8 @@ def compare(work: str, peers: Sequence[str], asked: argparse.Namespace) -> None:
             folder = Path(scratch)
             strategy = "{name: hyperband, factor: 3, seed: 1}" if is_hyperband else "{name: random, seed: 1}"
             budget = "{max_time: 1h}" if is_hyperband else f"{{max_trials: {asked.trials}}}"
-            commands = {"hptune": write_experiment(folder, work, strategy, budget, epochs)}
+            table = "satimage" if is_hyperband else DIGITS
+            commands = {"hptune": write_experiment(folder, work, strategy, budget, epochs, table)}
             commands |= {name: peer(name, work, asked.peer_trials, epochs) for name in peers}
             # Alternating order, because the speed of a machine drifts.
             order = list(commands)[:: 1 if number % 2 == 0 else -1]

@@ -1,10 +1,11 @@
 """The best validation score that each tool has found by the same wall-clock times, start-up included.
 
-Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table digits] [--batch 4 8]
+Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table digits] [--batch 4 8] [--no-peers]
 
 hptune's Bayesian search (with each width of batches asked for) against KerasTuner's and Optuna's TPE with Keras, in the
 space `mixed` of against_peers.py. Each process runs for the longest time; what it had found earlier is read from when
-its trials ended, so one run answers for every time. Prints a line a run, and the mean over the seeds last.
+its trials ended, so one run answers for every time. Prints a line a run, and the mean over the seeds last. The peers'
+scripts take numbers only, so that hptune is alone on the table eucalyptus.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from against_peers import FOLDER, SATIMAGE, measure, write_experiment
+from against_peers import DIGITS, FOLDER, SATIMAGE, TABLES, TARGETS, measure, write_experiment
 
 EPOCHS = 20
 Found = list[tuple[float, float]]
@@ -26,9 +27,8 @@ Found = list[tuple[float, float]]
 
 def found_by_hptune(folder: Path, table: str, seed: int, batch: int, seconds: int) -> Found:
     """Search, and return seconds since the process began and score of each trial that ended."""
-    work = "hyperband" if table == "satimage" else "mixed"
     strategy = f"{{name: bayesian, seed: {seed}, batch: {batch}}}"
-    command = write_experiment(folder, work, strategy, f"{{max_time: {seconds}s}}", EPOCHS)
+    command = write_experiment(folder, "mixed", strategy, f"{{max_time: {seconds}s}}", EPOCHS, table)
     began = datetime.now().astimezone()
     measure(command, folder)
     run = folder / "runs" / "bench"
@@ -67,16 +67,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, nargs="+", default=[60, 300])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--table", choices=("digits", "satimage"), action="append")
+    parser.add_argument("--table", choices=(DIGITS, *TARGETS), action="append")
     parser.add_argument("--batch", type=int, nargs="+", default=[4])
     parser.add_argument("--no-peers", action="store_true")
     asked = parser.parse_args()
-    peers = () if asked.no_peers else ("KerasTuner", "Optuna")
-    tools = [*(f"hptune, {batch}" for batch in asked.batch), *peers]
-    for table in asked.table or ("digits", "satimage"):
-        if table == "satimage" and not SATIMAGE.is_dir():
-            print(f"satimage: skipped, no table in {SATIMAGE}")
+    for table in asked.table or (DIGITS, "satimage"):
+        if table != DIGITS and not (TABLES / table).is_dir():
+            print(f"{table}: skipped, no such folder in {TABLES}")
             continue
+        peers = () if asked.no_peers or table == "eucalyptus" else ("KerasTuner", "Optuna")
+        tools = [*(f"hptune, {batch}" for batch in asked.batch), *peers]
         scores: dict[tuple[str, int], list[float]] = {(tool, time): [] for tool in tools for time in asked.seconds}
         for seed in range(1, asked.seeds + 1):
             for tool in tools:

@@ -63,7 +63,8 @@ def plan(
     Args:
         experiment: A YAML file, or a mapping with the same keys.
         max_trials: Instead of `budget.max_trials`.
-        workers: Trials trained at a time; by default one for each processor core.
+        workers: Trials trained at a time; by default one for each processor core, or
+            for each graphics processor where TensorFlow can use some.
         overrides: `key=value` pairs that replace parts of the experiment.
 
     Returns:
@@ -85,8 +86,10 @@ def plan(
     interruption = Interruption()
     with open_processes(interruption) as processes:
         from hptune.planning import Wish, make_plan
+        from hptune.training.crew import gather_crew
 
-        return make_plan(Wish(ground, overrides, workers or count_cores(), began, interruption), processes)
+        crew = gather_crew(workers, count_cores(), processes)
+        return make_plan(Wish(ground, overrides, crew, began, interruption), processes)
 
 
 def check_workers(workers: int | None) -> None:
@@ -118,7 +121,8 @@ def search(
         runs: Folder of the runs, relative to the current one; the experiment's `output.runs` by default.
         max_trials: Instead of `budget.max_trials`.
         max_time: Instead of `budget.max_time`, such as `20m`.
-        workers: Trials trained at a time; by default one for each processor core.
+        workers: Trials trained at a time; by default one for each processor core, or
+            for each graphics processor where TensorFlow can use some.
         resume: Demand that the run exists.
         fresh: Move an existing run aside to NAME.1 and begin anew.
         accept_changes: Where the run began with another experiment, move it aside to NAME.1 and begin anew with those
@@ -156,8 +160,10 @@ def search(
     interruption = Interruption(told)
     with open_processes(interruption) as processes:
         from hptune.session import Session
+        from hptune.training.crew import gather_crew
 
-        session = Session(ground, folder, workers or count_cores(), interruption, adopted)
+        crew = gather_crew(workers, count_cores(), processes)
+        session = Session(ground, folder, crew, interruption, adopted)
         summary = session.search(processes, observe)
     _write_page(folder)
     demand(check_summary(summary, fail_under))

@@ -184,7 +184,7 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
                 if other != worker and (free[other] <= now or working[other] == structure)
             ]
             share = fair_share(0.0, loads, len(waiting[structure]))
-            count = max(min(waiting[structure][0].kind.capacity, share), 1)
+            count = min(waiting[structure][0].kind.capacity, share)
             together, left = waiting[structure][:count], waiting[structure][count:]
             if left:
                 waiting[structure] = left

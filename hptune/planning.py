@@ -33,7 +33,8 @@ from hptune.rehearsal import Rehearsal, rehearse
 from hptune.run.folder import RunFolder
 from hptune.space import Value
 from hptune.strategies import Task
-from hptune.training.capacity import least_bytes, share_of_memory
+from hptune.training.capacity import least_bytes
+from hptune.training.crew import Crew
 from hptune.training.dials import is_dial
 from hptune.training.job import Job
 from hptune.training.queueing import Kind
@@ -58,14 +59,14 @@ class Wish:
     Attributes:
         ground: Experiment and data.
         overrides: With which the experiment was read.
-        workers: Trials at a time.
+        crew: Who would train.
         began: When the command began, by the monotonic clock.
         interruption: Asked whether to stop.
     """
 
     ground: Groundwork
     overrides: Sequence[str]
-    workers: int
+    crew: Crew
     began: float
     interruption: Interruption
 
@@ -87,7 +88,7 @@ class _Planner:
         self._processes = processes
         self._scratch = scratch
         self._materials = Materials(wish.ground, RunFolder(scratch / "measured"))
-        self._memory_bytes = share_of_memory(wish.workers)
+        self._memory_bytes = wish.crew.memory_bytes
         self._numbers = itertools.count()
 
     def plan(self) -> dict[str, Any]:
@@ -108,7 +109,7 @@ class _Planner:
         by_size = sorted(samples, key=lambda pair: weights_of(self._materials, pair[0].values))
         place = RunFolder(self._scratch / "rehearsal")
         typical = by_size[len(by_size) // 2][0].values
-        given = (place, self._processes, self._wish.interruption)
+        given = (place, self._processes, self._wish.crew, self._wish.interruption)
         rehearsal = rehearse(ground, self._wish.overrides, typical, *given)
         expected, most = (self._load(works, costs, is_expected=flag) for flag in (True, False))
         besides = start_s + rehearsal.end_s
@@ -119,7 +120,7 @@ class _Planner:
             "plan": describe_plan(ground),
             "schedule": [asdict(bracket) for bracket in ground.brackets],
             "brackets": describe_brackets(ground.brackets),
-            "workers": self._wish.workers,
+            "workers": self._wish.crew.workers,
             "trials": expected.trials,
             "epochs": {"expected": expected.epochs, "most": most.epochs},
             "structures": len({work.kind.structure for work in works}),
@@ -133,7 +134,7 @@ class _Planner:
                 "end": rehearsal.end_s,
             },
             # The strategy's process is a fork of the server that has little of its own.
-            "memory_bytes": _own_memory() + 2 * server_bytes + self._wish.workers * peak,
+            "memory_bytes": _own_memory() + 2 * server_bytes + self._wish.crew.workers * peak,
             "disk_bytes": self._disk(works, most, [sample for _, sample in samples], rehearsal),
             "models": {"smallest": self._describe(*by_size[0]), "largest": self._describe(*by_size[-1])},
             "measured": len(samples),
@@ -206,12 +207,13 @@ class _Planner:
         Returns:
             Seconds until all processes were ready, bytes of a process that is, and what was measured.
         """
-        workers = min(self._wish.workers, len(proposals))
+        workers = min(self._wish.crew.workers, len(proposals))
         tasks = [[(number, self._slots_of(proposals[number])) for number in range(worker, len(proposals), workers)]
                  for worker in range(workers)]  # fmt: skip
         given = (_MEASURING_S, _EACH_S)
+        outputs = [self._scratch / f"worker-{number}.part" for number in range(workers)]
         streams = [
-            self._processes.stream(measure_in_worker, task, *given, output=self._scratch / f"worker-{number}.part")
+            self._processes.stream(measure_in_worker, number, task, *given, output=outputs[number])
             for number, task in enumerate(tasks)
         ]
         ready = [next(stream) for stream in streams]
@@ -253,7 +255,7 @@ class _Planner:
     def _load(self, works: Sequence[Work], costs: Costs, *, is_expected: bool) -> _Load:
         """Replay the search with all epochs, or with those that are expected."""
         rounds = [[work.expected() if is_expected else work for work in round_] for round_ in self._rounds(works)]
-        seconds = training_seconds(rounds, self._wish.workers, costs)
+        seconds = training_seconds(rounds, self._wish.crew.workers, costs)
         epochs = sum(work.epochs for round_ in rounds for work in round_)
         limit = self._ground.experiment.budget.max_seconds
         planned = self._ground.planned_trials

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hptune.groundwork import Groundwork
@@ -17,6 +17,7 @@ from hptune.run.folder import CURVE, RunFolder
 from hptune.session import Session
 from hptune.space import Value
 from hptune.spec import load_experiment
+from hptune.training.crew import Crew
 from hptune.training.workers import WarmProcesses
 from hptune.trial import Trial
 from hptune.tuner import Observer, Plan, Silence
@@ -57,6 +58,7 @@ def rehearse(
     values: Mapping[str, Value],
     folder: RunFolder,
     processes: WarmProcesses,
+    crew: Crew,
     interruption: Interruption,
 ) -> Rehearsal:
     """Search with one trial.
@@ -67,6 +69,7 @@ def rehearse(
         values: The configuration to train.
         folder: Does not exist yet.
         processes: Where the worker comes from.
+        crew: Who would train in a search.
         interruption: Asked whether to stop.
     """
     source = ground.loaded
@@ -81,7 +84,8 @@ def rehearse(
         del objective, plan, finished
         return nullcontext(bell)
 
-    Session(Groundwork(loaded, ground.dataset), folder, 1, interruption).search(processes, observe)
+    alone = replace(crew, workers=1)
+    Session(Groundwork(loaded, ground.dataset), folder, alone, interruption).search(processes, observe)
     write_page(folder)
     end_s = time.monotonic() - bell.rang
     trials = _size(folder.path / "trials")

@@ -34,6 +34,7 @@ from hptune.run.log import LOGGER, log_to
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History, replay
 from hptune.strategies import Task
+from hptune.training.crew import Crew
 from hptune.training.workers import WarmProcesses
 from hptune.tuner import INTERRUPTED, MakeObserver, Past, Plan, Tuner
 from hptune.winner import deliver
@@ -49,7 +50,7 @@ class Session:
         self,
         ground: Groundwork,
         folder: RunFolder,
-        workers: int,
+        crew: Crew,
         interruption: Interruption,
         adopted: Mapping[str, Any] | None = None,
     ) -> None:
@@ -58,13 +59,13 @@ class Session:
         Args:
             ground: Experiment and data.
             folder: Of the run; made where it does not exist.
-            workers: How many trials train at a time.
+            crew: Who trains.
             interruption: Asked between trials, epochs and steps whether to stop.
             adopted: Trials that a run which begins now takes over from another one, as `step_aside` chose them.
         """
         self._ground = ground
         self._folder = folder
-        self._workers = workers
+        self._crew = crew
         self._interruption = interruption
         self._adopted = adopted
         self._materials = Materials(ground, folder)
@@ -108,7 +109,7 @@ class Session:
             if contents.torn_bytes:
                 self._notes.append(f"cut {contents.torn_bytes} bytes of a record that was never finished")
             self._folder.collect_garbage(history)
-            workshop = Workshop(self._materials, recorder, processes, self._workers, self._interruption)
+            workshop = Workshop(self._materials, recorder, processes, self._crew, self._interruption)
             if not self._is_finished(history):
                 self._train(history, workshop, clock, observe)
             # Also where a session was killed after its last record.
@@ -208,7 +209,7 @@ class Session:
         observe: MakeObserver,
     ) -> None:
         ground, recorder = self._ground, workshop.recorder
-        LOGGER.info("search with %d workers, %d trials on record", self._workers, len(history.ends))
+        LOGGER.info("search with %d workers, %d trials on record", self._crew.workers, len(history.ends))
         self._note_other_ground(history)
         for note in self._notes:
             LOGGER.warning("%s", note)

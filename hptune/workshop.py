@@ -12,7 +12,7 @@ from hptune.materials import Materials
 from hptune.run.log import LOGGER
 from hptune.run.recorder import RunRecorder
 from hptune.run.records import History
-from hptune.training.capacity import share_of_memory
+from hptune.training.crew import Crew
 from hptune.training.dispatching import Orders, WorkerTrainer, Workplace
 from hptune.training.workers import Mailbox, WarmProcesses
 from hptune.trial import Outcome, Proposal, Tries
@@ -23,11 +23,11 @@ _LOOKAHEAD = 1024
 _SHORT_LOOKAHEAD = 64
 
 
-def serve_in_worker(mailbox: Mailbox) -> None:
+def serve_in_worker(mailbox: Mailbox, worker: int) -> None:
     """Train what is asked for; what a worker runs."""
     from hptune.training.serving import serve  # TensorFlow is imported in the worker only
 
-    serve(mailbox)
+    serve(mailbox, worker)
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Workshop:
         materials: Of the search.
         recorder: Of the run.
         processes: Where workers come from.
-        workers: How many at a time.
+        crew: Who trains.
         interruption: Ends training.
     """
 
     materials: Materials
     recorder: RunRecorder
     processes: WarmProcesses
-    workers: int
+    crew: Crew
     interruption: Interruption
 
     @contextmanager
@@ -60,11 +60,10 @@ class Workshop:
         materials, pauses = self.materials, self.recorder.pauses
         materials.write_arrays(parts)
         budget = materials.ground.experiment.budget
-        memory_bytes = share_of_memory(self.workers)
         # Where the clock, a target or failures may end the search, the order of training must not favour a structure.
         is_counted = budget.max_seconds is None and budget.target is None and budget.max_failures is None
         workplace = Workplace(
-            kind_of=lambda proposal: materials.kind(proposal, memory_bytes),
+            kind_of=lambda proposal: materials.kind(proposal, self.crew.memory_bytes),
             job_of=lambda proposal: materials.job(proposal, pauses.get(proposal.key)),
             serve=serve_in_worker,
             output=materials.folder.path,
@@ -72,7 +71,7 @@ class Workshop:
         )
         is_time_used = (lambda: False) if clock is None else clock.is_used_up
         orders = Orders(self.interruption.is_requested, is_time_used, budget.trial_seconds)
-        with WorkerTrainer(self.processes, self.workers, workplace, watcher, orders) as trainer:
+        with WorkerTrainer(self.processes, self.crew.workers, workplace, watcher, orders) as trainer:
             yield trainer
 
     def missing(self, proposals: Sequence[Proposal], history: History) -> list[Proposal]:

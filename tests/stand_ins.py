@@ -13,7 +13,7 @@ from hptune.training.workers import Mailbox
 from hptune.trial import Outcome
 
 
-def serve(mailbox: Mailbox) -> None:
+def serve(mailbox: Mailbox, worker: int) -> None:
     """Do jobs, each a function and its number, all those given at a time one after the other."""
     while True:
         for trial, (function, number) in mailbox.next_jobs(wait=True):
@@ -25,7 +25,7 @@ def serve(mailbox: Mailbox) -> None:
             mailbox.send("ended", (trial, function(number, on_epoch), 0))
 
 
-def serve_two_at_most(mailbox: Mailbox) -> None:
+def serve_two_at_most(mailbox: Mailbox, worker: int) -> None:
     """Find it too crowded for more than two trials."""
     while True:
         jobs = mailbox.next_jobs(wait=True)
@@ -36,7 +36,7 @@ def serve_two_at_most(mailbox: Mailbox) -> None:
             mailbox.send("ended", (trial, function(number, lambda epoch, score: ""), 0))
 
 
-def serve_where_three_are_killed(mailbox: Mailbox) -> None:
+def serve_where_three_are_killed(mailbox: Mailbox, worker: int) -> None:
     """Be killed, as a system short of memory kills, where there are more than two trials at a time."""
     while True:
         jobs = mailbox.next_jobs(wait=True)
@@ -46,7 +46,7 @@ def serve_where_three_are_killed(mailbox: Mailbox) -> None:
             mailbox.send("ended", (trial, function(number, lambda epoch, score: ""), 0))
 
 
-def serve_short_of_memory(mailbox: Mailbox) -> None:
+def serve_short_of_memory(mailbox: Mailbox, worker: int) -> None:
     """Train for real; more than four trials in their second epoch ask for more memory than any machine has."""
     import tensorflow as tf
 
@@ -61,7 +61,7 @@ def serve_short_of_memory(mailbox: Mailbox) -> None:
         return advance(self)
 
     Population.advance = advance_if_there_is_room  # type: ignore[method-assign,assignment]
-    serve_for_real(mailbox)
+    serve_for_real(mailbox, worker)
 
 
 def search_short_of_memory(words: Sequence[str], folder: str, outputs: Sequence[str]) -> None:

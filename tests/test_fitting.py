@@ -7,7 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,6 @@ TASKS = {
     "multiclass": (Objective("accuracy", "max"), ("a", "b", "c"), None),
     "regression": (Objective("rmse", "min"), (), None),
 }
-
-
-@pytest.fixture(autouse=True)
-def without_runtime_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads can be set once a process only; workers do it, the process of the tests must not."""
-    monkeypatch.setattr("hptune.training.fitting.configure_runtime", lambda: None)
 
 
 def make_job(folder: Path, task: str = "multiclass", **changed: Any) -> Job:
@@ -198,7 +192,7 @@ READ_ELSEWHERE = {"model.type", "data.preparation.numeric", "training.engine"}
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, Any]], tuple[int, bytes]]]:
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], tuple[int, bytes]]:
     """Train with some settings changed; epochs and predictions, trained once for equal settings."""
     known: dict[str, tuple[int, bytes]] = {}
 
@@ -211,9 +205,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict
             known[name] = fitted.epochs, (folder / "trial" / "predictions.npy").read_bytes()
         return known[name]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hptune.training.fitting.configure_runtime", lambda: None)
-        yield train
+    return train
 
 
 def test_the_effect_of_every_setting_is_tested() -> None:

@@ -18,6 +18,7 @@ from hptune.session import Session
 from hptune.spec.experiment import Experiment, SourceFiles
 from hptune.spec.search import STRATEGIES
 from hptune.spec.settings import SETTINGS
+from hptune.training.crew import Crew
 
 ROOT = Path(__file__).parent.parent
 CUSTOMERS = ROOT / "configs" / "customers.yaml"
@@ -51,7 +52,7 @@ def weights(ground: Groundwork) -> Any:
 
 
 def session(ground: Groundwork) -> Session:
-    return Session(ground, RunFolder(Path("x")), 1, Interruption())
+    return Session(ground, RunFolder(Path("x")), Crew(1, 1 << 30), Interruption())
 
 
 # What is looked at, and the override that must change it. `output` is tested by a search below.

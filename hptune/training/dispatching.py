@@ -45,7 +45,7 @@ class Workplace:
 
     kind_of: Callable[[Proposal], Kind]
     job_of: Callable[[Proposal], Any]
-    serve: Callable[[Mailbox], None]
+    serve: Callable[[Mailbox, int], None]
     output: Path
     lookahead: int = 1
 
@@ -229,7 +229,7 @@ class WorkerTrainer:
         taken = {place.number for place in self._places.values()}
         number = next(number for number in range(self._count) if number not in taken)
         output = self._workplace.output / f"worker-{number}.part"
-        worker = self._processes.start(self._workplace.serve, (), output)
+        worker = self._processes.start(self._workplace.serve, (number,), output)
         place = self._places[worker.connection] = _Place(number, worker, is_solitary=is_solitary)
         return place
 

@@ -33,15 +33,6 @@ ENGINE = "keras"
 _SHOWN_ERROR = 1000
 
 
-def configure_runtime() -> None:
-    """Make this process compute with one thread and reproducibly; before the first operation."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_op_determinism()
-    for device in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(device, True)
-
-
 def infeasible(error: Exception, engine: str) -> Fitted:
     """Say that a configuration is one that Keras refuses to build."""
     return Fitted(Outcome.INFEASIBLE, engine, message=f"the model cannot be built: {str(error)[:_SHOWN_ERROR]}")

@@ -13,8 +13,9 @@ from statistics import median
 
 import tensorflow as tf
 
+from hptune.training.devices import configure_runtime
 from hptune.training.fitting import ENGINE as KERAS
-from hptune.training.fitting import build_network, configure_runtime, fit
+from hptune.training.fitting import build_network, fit
 from hptune.training.job import Job, Measured
 from hptune.training.population import Population, Programs
 from hptune.training.serving import Jobs, most_memory
@@ -28,10 +29,13 @@ _FEWEST_EPOCHS = 3
 _ENOUGH = "measured"
 
 
-def measure(tasks: Sequence[tuple[int, Jobs]], seconds: float, seconds_each: float) -> Iterator[Measured | int]:
+def measure(
+    worker: int, tasks: Sequence[tuple[int, Jobs]], seconds: float, seconds_each: float
+) -> Iterator[Measured | int]:
     """Train each of several populations for a moment.
 
     Args:
+        worker: The number of this worker.
         tasks: A number for each, and the trials that are trained side by side.
         seconds: After which no further one is begun.
         seconds_each: For how long one is trained after its first epoch.
@@ -39,7 +43,7 @@ def measure(tasks: Sequence[tuple[int, Jobs]], seconds: float, seconds_each: flo
     Yields:
         The bytes of this process once it is ready to train, then what was measured, in the order of the tasks.
     """
-    configure_runtime()
+    configure_runtime(worker)
     programs = Programs()
     yield most_memory()
     began = time.monotonic()

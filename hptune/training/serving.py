@@ -12,8 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from hptune.training.devices import configure_runtime
 from hptune.training.fitting import ENGINE as KERAS
-from hptune.training.fitting import configure_runtime, fit, infeasible
+from hptune.training.fitting import fit, infeasible
 from hptune.training.job import Fitted, Job
 from hptune.training.population import ENGINE as POPULATION
 from hptune.training.population import Population, Programs
@@ -24,13 +25,13 @@ from hptune.trial import Key, Outcome
 Jobs = Sequence[tuple[Key, Job]]
 
 
-def serve(mailbox: Mailbox) -> None:
-    """Train what is asked for, until the parent ends this process.
+def serve(mailbox: Mailbox, worker: int) -> None:
+    """Train what is asked for, until the parent ends this process, as the worker of a number.
 
     It sends `epochs` (trial, epoch, score for each slot), `ended` (trial, how it went, most memory used in bytes), and
     `crowded` (trials) where they do not fit into memory side by side.
     """
-    configure_runtime()
+    configure_runtime(worker)
     programs = Programs()
     population: Population | None = None
     while True:

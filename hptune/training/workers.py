@@ -34,7 +34,7 @@ _PRELOADED = ["hptune.training.preload"]
 # allocators do not read this. oneDNN's products of many small matrices take two thirds of the time of TensorFlow's own,
 # a fifth of a step; TensorFlow uses it unasked only where a processor has instructions for neural networks. NumPy's and
 # scikit-learn's threads wait for each other longer than they work: a logistic regression on 1,200 rows takes 0.09 s
-# with one and 1.1 to 1.7 s with two.
+# with one and 1.1 to 1.7 s with two. Of a graphics processor a process takes what it needs, and leaves others the rest.
 WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
@@ -43,6 +43,7 @@ WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 # Modules that autograph makes of functions: a file each.
 _GENERATED = "__autograph_generated_file"

@@ -149,13 +149,13 @@ def test_what_comes_after_the_last_trial_may_be_of_another_structure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What it changes would be changed for all tests after this one.
-    monkeypatch.setattr("hptune.training.serving.configure_runtime", lambda: None)
+    monkeypatch.setattr("hptune.training.serving.configure_runtime", lambda worker: None)
     settings = [{"model.units": 4}, {"model.units": 6}, {"model.units": 6}, {"training.engine": "keras"}]
     jobs = [in_folder(make_job(tmp_path, **given), f"trial {place}") for place, given in enumerate(settings)]
     mail = Mail(*([job] for job in jobs))
 
     with pytest.raises(Mail.EmptyError):
-        serve(mail)  # type: ignore[arg-type]
+        serve(mail, 0)  # type: ignore[arg-type]
 
     assert [fitted.outcome for fitted in mail.ended.values()] == [Outcome.COMPLETED] * 4
     for job, fitted in zip(jobs, mail.ended.values(), strict=True):

@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import hptune.session
+import hptune.training.crew
 import hptune.training.workers
 import hptune.workshop
 from hptune.confirmation import Choice
@@ -28,6 +29,8 @@ from hptune.materials import Materials
 from hptune.run.files import describe_file, make_folder, write_file, write_text
 from hptune.run.folder import CURVE, PREDICTIONS, STATE, WEIGHTS, RunFolder
 from hptune.session import Session
+from hptune.strategies import AnyStrategy, Task, create_strategy
+from hptune.training.crew import Crew
 from hptune.trial import Key, Outcome, Proposal, Trial, derive_seed
 from hptune.tuner import Silence
 
@@ -183,6 +186,11 @@ class NoProcesses:
     def __exit__(self, *exception: object) -> None: ...
 
 
+def open_strategy_here(name: str, task: Task, *given: Any) -> AbstractContextManager[AnyStrategy]:
+    """Make a strategy in this process."""
+    return nullcontext(create_strategy(name, task))
+
+
 @contextmanager
 def installed(slots: int = 1, ending: Ending = all_complete) -> Iterator[None]:
     """Let the stand-ins take the places of who trains and who builds the best model."""
@@ -203,6 +211,10 @@ def installed(slots: int = 1, ending: Ending = all_complete) -> Iterator[None]:
         # It reads predictions, and those of the stand-in are words.
         stack.enter_context(mock.patch.object(hptune.session, "write_insight", return_value=None))
         stack.enter_context(mock.patch.object(hptune.training.workers, "WarmProcesses", NoProcesses))
+        crew = Crew(slots, 1 << 30)
+        stack.enter_context(mock.patch.object(hptune.training.crew, "gather_crew", return_value=crew))
+        # There is nobody of whom a process could be had.
+        stack.enter_context(mock.patch.object(hptune.session, "open_strategy", open_strategy_here))
         yield
 
 
@@ -249,7 +261,7 @@ class Bench:
             return nullcontext(Announcements(self.announced))
 
         with installed(self.slots, self.ending):
-            session = hptune.session.Session(self.ground, self.run, self.slots, Interruption())
+            session = hptune.session.Session(self.ground, self.run, Crew(self.slots, 1 << 30), Interruption())
             session.search(None, observe)
 
 
