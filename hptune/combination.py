@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hptune.ambiguity import correlate_errors, decompose
 from hptune.assembly import MODEL, assemble
 from hptune.bootstrap import Guess
 from hptune.candidates import Candidate, Jury, gather_candidates
 from hptune.card import MODEL_CARD, card_of_ensemble
+from hptune.comparison import Comparison
 from hptune.errors import UsageError
 from hptune.materials import Materials
 from hptune.mix import AVERAGE
@@ -27,9 +28,6 @@ from hptune.selection import Ensemble, Floats, Library, Wanted, choose
 from hptune.training.workers import WarmProcesses
 from hptune.trial import StoredFile, derive_seed
 from hptune.winner import hyperparameters_yaml
-
-if TYPE_CHECKING:
-    from hptune.contest import Comparison
 
 
 @dataclass(frozen=True)

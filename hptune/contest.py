@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ import polars as pl
 
 from hptune.artifact import load_artifact, predict_with
 from hptune.bootstrap import Guess
+from hptune.comparison import Comparison, Cost
 from hptune.data.kinds import Column
 from hptune.description import Description, read_description
 from hptune.objective import Objective
-from hptune.resampling import Figure, Interval, better_by, interval
+from hptune.resampling import Figure, better_by, interval
 from hptune.verdict import predict_simply, yardstick_of
 
 # Rows that are timed, and how often: what else the machine does can only make it slower.
@@ -29,36 +29,6 @@ _TIMED_ROWS = 4096
 _REPEATS = 3
 
 Floats = npt.NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a model costs to serve.
-
-    Attributes:
-        size_bytes: Of its file.
-        row_ms: Milliseconds a row, in batches of a thousand on one thread.
-    """
-
-    size_bytes: int
-    row_ms: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How an ensemble compares.
-
-    Attributes:
-        scores: Metrics on test rows by name: `ensemble`, `best`, and the simple predictors; empty without test rows.
-        gain: In the objective's metric, above 0 where the ensemble is better; None where it is not defined.
-        interval: Of the gain, over test rows drawn with replacement, in whole groups where there are groups.
-        costs: Of `ensemble` and `best`.
-    """
-
-    scores: Mapping[str, Mapping[str, float]]
-    gain: float | None
-    interval: Interval | None
-    costs: Mapping[str, Cost]
 
 
 def compare(

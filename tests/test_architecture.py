@@ -51,7 +51,7 @@ FLOORS = (
         "ambiguity",
         "selection",
     ),
-    ("run", "data", "bootstrap", "threshold", "calibration"),
+    ("run", "data", "bootstrap", "threshold", "calibration", "comparison"),
     ("strategies", "training", "testrows"),
     ("reporting",),
     ("foreign", "exports", "regularization"),

@@ -14,7 +14,9 @@ SetOption = Annotated[
 ]
 MaxTrialsOption = Annotated[int | None, typer.Option(metavar="N", help="Instead of budget.max_trials.")]
 MaxTimeOption = Annotated[str | None, typer.Option(metavar="DURATION", help="Instead of budget.max_time, such as 10m.")]
-WorkersOption = Annotated[int | None, typer.Option(metavar="N", help="Processes that train; one a core by default, or one a GPU.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes that train; one a core by default, or one a GPU.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print for a machine; what is said to a person goes aside.")]
 RunsOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the runs, instead of runs.")]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hptune.description import read_description
 from hptune.errors import UsageError
@@ -17,9 +17,6 @@ from hptune.revisit import revisit
 from hptune.run.files import storage_errors
 from hptune.run.folder import RunFolder
 from hptune.training.workers import WarmProcesses
-
-if TYPE_CHECKING:
-    from hptune.deployment.shipping import Shipped
 
 # What each format needs besides hptune's own dependencies, and the extra that brings it.
 MODEL_FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -62,6 +59,22 @@ class Order:
     is_pruned: bool
     output: Path
     data_folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What a worker has written.
+
+    Attributes:
+        rows: How many rows it was held against the artifact on.
+        difference: The largest one to what the artifact predicts, relative to values above 1.
+        units, weights: Before and after pruning; None where nothing was pruned.
+    """
+
+    rows: int
+    difference: float
+    units: tuple[int, int] | None = None
+    weights: tuple[int, int] | None = None
 
 
 def deliver_model(run: RunFolder, order: Order, processes: WarmProcesses) -> Delivery:

@@ -6,7 +6,6 @@ Everything here imports TensorFlow and runs in a worker process.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from hptune.artifact import PARITY_TOLERANCE, load_artifact, predict_with
+from hptune.deployment.delivery import Shipped
 from hptune.deployment.pruning import Pruned, prune
 from hptune.deployment.reshaping import input_names
 from hptune.deployment.runtimes import RUNTIMES, raw_arrays
@@ -23,22 +23,6 @@ from hptune.errors import ArtifactError
 
 # What folding a constant into a bias may cost, relative to values above 1.
 _PRUNING_TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """What was written.
-
-    Attributes:
-        rows: How many rows it was held against the artifact on.
-        difference: The largest one to what the artifact predicts, relative to values above 1.
-        units, weights: Before and after pruning; None where nothing was pruned.
-    """
-
-    rows: int
-    difference: float
-    units: tuple[int, int] | None = None
-    weights: tuple[int, int] | None = None
 
 
 def ship(artifact: Path, about: Description, form: str, folder: Path, rows: pl.DataFrame, is_pruned: bool) -> Shipped:

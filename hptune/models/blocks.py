@@ -198,24 +198,34 @@ def _without_unknown(table: Any) -> Any:
     return keras.ops.concatenate([keras.ops.zeros_like(table[:1]), table[1:]], axis=0)
 
 
-def initial_weights(model: keras.Model, built_with: int, seed: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the weights that a model would have begun with, had it been built with another seed; by path.
-
-    Args:
-        model: Its own weights are those it was built with.
-        built_with: Its seed.
-        seed: The other seed.
+class InitialWeights:
+    """The weights that a model would have begun with, had it been built with another seed.
 
     Building a model takes a hundred times as long as drawing its weights.
     """
-    found = {variable.path: variable.numpy() for variable in model.weights}
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
-            found[layer.kernel.path] = _redraw(layer.kernel_initializer, layer.kernel.shape, seed - built_with)
-        elif isinstance(layer, keras.layers.Embedding):
-            table = _redraw(layer.embeddings_initializer, layer.embeddings.shape, seed - built_with)
+
+    def __init__(self, model: keras.Model, built_with: int) -> None:
+        """Read what no seed changes.
+
+        Args:
+            model: Its own weights are those it was built with.
+            built_with: Its seed.
+        """
+        self._kernels = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+        self._tables = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]
+        self._built_with = built_with
+        paths = {layer.kernel.path for layer in self._kernels} | {layer.embeddings.path for layer in self._tables}
+        self._fixed = {variable.path: np.array(variable) for variable in model.weights if variable.path not in paths}
+
+    def draw(self, seed: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the weights for a seed, by path."""
+        found = dict(self._fixed)
+        for layer in self._kernels:
+            found[layer.kernel.path] = _redraw(layer.kernel_initializer, layer.kernel.shape, seed - self._built_with)
+        for layer in self._tables:
+            table = _redraw(layer.embeddings_initializer, layer.embeddings.shape, seed - self._built_with)
             found[layer.embeddings.path] = np.concatenate([np.zeros_like(table[:1]), table[1:]])
-    return found
+        return found
 
 
 def _redraw(initializer: Any, shape: tuple[int, ...], shift: int) -> npt.NDArray[Any]:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from hptune.models.blocks import initial_weights, unit_layers
+from hptune.models.blocks import InitialWeights, unit_layers
 from hptune.training.reductions import log_softmax, mean_rows, softmax, sum_rows
 
 Array = npt.NDArray[Any]
@@ -88,7 +88,7 @@ class StackedNetwork:
             NotStackableError: If a layer has no rule.
         """
         self._model = model
-        self._seed = seed
+        self._initial = InitialWeights(model, seed)
         self._calls: list[_Call] = []
         copy = keras.models.clone_model(model, clone_function=_itself, call_function=self._note)
         self._inputs = {name: id(tensor) for name, tensor in copy.input.items()}
@@ -150,7 +150,7 @@ class StackedNetwork:
 
     def initial(self, seeds: Sequence[int]) -> Weights:
         """Return the weights with which trials begin, one slot for each seed."""
-        by_slot = [initial_weights(self._model, self._seed, seed) for seed in seeds]
+        by_slot = [self._initial.draw(seed) for seed in seeds]
         return self._stack([[values[variable.path] for values in by_slot] for variable in self._variables])
 
     def given(self, weights: Sequence[Mapping[str, Array]]) -> Weights:

@@ -18,7 +18,7 @@ from test_fitting import DEFAULTS, EFFECTS, TASKS, make_job, np_arrays
 
 from hptune.data.arrays import write_arrays
 from hptune.metrics import reported_metrics
-from hptune.models.blocks import initial_weights
+from hptune.models.blocks import InitialWeights
 from hptune.spec.settings import ACTIVATIONS
 from hptune.training.dials import OFF, is_dial, structure_of
 from hptune.training.fitting import build_network, fit, restore_model
@@ -474,7 +474,7 @@ def test_initial_weights_are_those_of_a_fresh_network(tmp_path: Path) -> None:
     job = make_job(tmp_path, **EVERYTHING)
     template = build_network(job)
 
-    redrawn = initial_weights(template, job.seed, 12345)
+    redrawn = InitialWeights(template, job.seed).draw(12345)
 
     fresh = build_network(dataclasses.replace(job, seed=12345))
     assert {variable.path: variable.numpy().tolist() for variable in fresh.weights} == {
@@ -550,7 +550,7 @@ def rmse_of_keras(job: Job, seeds: Iterable[int]) -> list[float]:
     fresh = [np.array(variable, copy=True) for variable in optimizer.variables]
     predict = Predictor(template, job)
     scores = []
-    for weights in [initial_weights(template, job.seed, seed) for seed in seeds]:
+    for weights in map(InitialWeights(template, job.seed).draw, seeds):
         for variable in template.weights:
             variable.assign(weights[variable.path])
         for variable, value in zip(optimizer.variables, fresh, strict=True):
