@@ -59,7 +59,8 @@ SATIMAGE = TABLES / "satimage"
 # Of the tables that are not part of this project.
 TARGETS = {"satimage": "class", "eucalyptus": "target"}
 DIGITS = "digits"
-_LOOK_S = 0.1
+# To add up the memory of a family takes a tenth of a second of processor time, and holds it up meanwhile.
+_LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,23 @@ def measure(command: list[str], folder: Path) -> Measured:
         began = time.monotonic()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
         largest = 0.0
-        while process.poll() is None:
+        while not _ends_within(process, _LOOK_S):
             if Path("/proc/self/smaps_rollup").exists():
                 largest = max(largest, family_memory_mib(process.pid))
-            time.sleep(_LOOK_S)
         seconds = time.monotonic() - began
         output.seek(0)
         errors.seek(0)
         if process.returncode != 0:
             sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{errors.read()}")
         return Measured(seconds, largest, output.read())
+
+
+def _ends_within(process: subprocess.Popen[str], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def median(values: list[float]) -> float:
