@@ -153,7 +153,7 @@ def points(folder: Path, seconds: float) -> Iterator[tuple[str, int, list[Measur
     }
     for axis, values in axes.items():
         for value, populations in values.items():
-            answers = measure(list(enumerate(populations)), 10 * seconds * len(populations), seconds)
+            answers = measure(0, list(enumerate(populations)), 10 * seconds * len(populations), seconds)
             next(answers)
             measured = [answer for answer in answers if isinstance(answer, Measured)]
             faults = [answer.fault for answer in measured if answer.fault]

@@ -3,7 +3,7 @@
 Usage: python benchmarks/endurance.py [--trials 10000] [--workers 2] [--profile FILE]
 
 Trains for real: wine (178 rows), networks of 4 or 8 units, 5 epochs, each trial with its files and records on the disk.
-Looks at the memory of the search and of each of its workers once a second (proportional set size, from Linux's
+Looks at the memory of the search and of each of its workers every five seconds (proportional set size, from Linux's
 /proc/PID/smaps_rollup, so that what a worker shares with the process it was forked from counts once). Prints a line for
 each twentieth of the trials, and the whole process's duration with start-up and the delivery of the best model.
 
@@ -50,7 +50,8 @@ KIB_A_TRIAL = 10
 WORKER_MIB = 64
 # Before a fifth of the trials, traces, arrays and the allocator's pools are still being filled.
 WARM_SHARE = 0.2
-LOOK_S = 1.0
+# A look takes a tenth of a second of processor time.
+LOOK_S = 5.0
 LINES = 20
 
 
