@@ -32,10 +32,6 @@ Floats = npt.NDArray[np.floating[Any]]
 Result = TypeVar("Result")
 
 
-def _nothing(model: Any) -> Any:
-    """Do nothing with the model."""
-
-
 def assemble(
     materials: Materials,
     members: Sequence[tuple[Trial, float]],
@@ -43,7 +39,8 @@ def assemble(
     processes: WarmProcesses,
     mix: Mix = AVERAGE,
     threshold: float | None = None,
-    then: Callable[[Any], Result] = _nothing,
+    *,
+    then: Callable[[Any], Result],
 ) -> tuple[Path, Result]:
     """Write `model.keras` into a folder and make sure that it predicts what the search did.
 

@@ -124,7 +124,7 @@ def combine(folder: RunFolder, wish: Wish, processes: WarmProcesses) -> dict[str
             seed=seed,
         )
         mix, threshold = chosen.ensemble.mix, chosen.threshold
-        model, outcome = assemble(materials, built, folder.ensemble, processes, mix, threshold, comparing)
+        model, outcome = assemble(materials, built, folder.ensemble, processes, mix, threshold, then=comparing)
         if outcome.scores:
             artifact = asdict(describe_file(model, folder.relative(model)))
             journal.append("test_look", who="ensemble", trial=candidates[0].trial.number, artifact=artifact)

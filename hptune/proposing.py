@@ -51,13 +51,11 @@ class DistantStrategy:
 
     def tell(self, trial: Trial) -> None:
         """Learn what became of a proposal."""
-        self._log.append(("tell", (trial,)))
-        self._hear(*self._log[-1])
+        self._say("tell", trial)
 
     def recall(self, proposal: Proposal) -> None:
         """Take note of a proposal on record from an earlier session."""
-        self._log.append(("recall", (proposal,)))
-        self._hear(*self._log[-1])
+        self._say("recall", proposal)
 
     def halted(self) -> list[int]:
         """Name the paused trials that will not be continued, each once."""
@@ -75,8 +73,7 @@ class DistantStrategy:
             InternalError: If the strategy failed, or its process died again and again.
             MemoryShortError: If that was for want of memory.
         """
-        self._log.append((method, given))
-        kind, content = self._hear(method, given)
+        kind, content = self._say(method, *given)
         deaths = 1
         while kind in _DEATHS and deaths < _MOST_DEATHS:
             kind, content = self._begin_anew()
@@ -86,6 +83,11 @@ class DistantStrategy:
         if kind == "starved":
             raise MemoryShortError(*SHORT_OF_MEMORY)
         raise content if isinstance(content, HptuneError) else InternalError(str(content))
+
+    def _say(self, method: str, *given: Any) -> tuple[str, Any]:
+        """Say something new, and return what comes back, where something does."""
+        self._log.append((method, given))
+        return self._hear(method, given)
 
     def _hear(self, method: str, given: tuple[Any, ...]) -> tuple[str, Any]:
         """Say something, and return what comes back, where something does."""

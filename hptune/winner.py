@@ -49,7 +49,7 @@ def deliver(workshop: Workshop, choice: Choice) -> None:
         folder.best,
         processes,
         threshold=validation["threshold"],
-        then=_judging(materials, validation["threshold"]) if len(test) else _nobody,
+        then=_judging(materials, validation["threshold"]) if len(test) else _judge_nothing,
     )
     if len(test):
         workshop.recorder.look_at_test("search", winner.number, describe_file(model, folder.relative(model)))
@@ -174,7 +174,7 @@ def _judge_in_worker(model: Any, **given: Any) -> dict[str, Any]:
     return judge_test_rows(model, **given)
 
 
-def _nobody(model: Any) -> dict[str, Any]:
-    """Judge nothing: there are no test rows."""
+def _judge_nothing(model: Any) -> dict[str, Any]:
+    """Say nothing of the model: there are no test rows."""
     del model
     return {}
