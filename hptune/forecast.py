@@ -16,8 +16,8 @@ import numpy.typing as npt
 from hptune.training.job import Measured
 from hptune.training.queueing import Kind, fair_share
 
-# A population has always a multiple of eight slots.
-_SLOTS_TOGETHER = 8
+# A trial that is alone has an idle slot beside it.
+_FEWEST_SLOTS = 2
 
 # Rough seconds of each feature, estimated by hand from two measured networks each of digits and diabetes: what few
 # samples cannot tell apart is shared out like this, in the machine's own speed.
@@ -210,7 +210,7 @@ def _choose(waiting: Mapping[str, Sequence[Work]], taken: set[str], traces: set[
 
 def _epoch_features(size: Size, slots: int) -> Floats:
     trained, scored = size.rows
-    places = slots + -slots % _SLOTS_TOGETHER
+    places = max(slots, _FEWEST_SLOTS)
     steps = math.ceil(trained / size.batch)
     return np.array(
         [

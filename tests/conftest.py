@@ -15,8 +15,10 @@ from nursery import Nursery, shared_nursery
 from hptune.groundwork import Groundwork, lay_groundwork
 from hptune.training.workers import WORKER_ENVIRONMENT
 
-# As in workers, so that engines are held against each other with the products that searches use.
+# As in workers, so that engines are held against each other with the products that searches use: oneDNN cuts those of
+# few slots otherwise into the parts of several threads than those of many.
 os.environ |= {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
+os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 ROOT = Path(__file__).parent.parent
 TABLE = """\
 id,age,income,city,grade,churned

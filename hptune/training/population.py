@@ -1,9 +1,8 @@
 """A population: trials of one structure trained side by side, each in a slot, until each has come to its own end.
 
 A trial does not depend on its neighbours, nor on how many there are or where it stands: its rows, masks and weights
-come from its own seed, and every operation works on each slot by itself. There are always a multiple of eight slots,
-idle ones among them: a processor computes eight numbers at a time, and what is left over by another way, whose last
-bits differ.
+come from its own seed, and every operation works on each slot by itself, to the last bit (`reductions.py`). Beside a
+trial that is alone there is an idle slot.
 """
 
 from __future__ import annotations
@@ -31,8 +30,10 @@ from hptune.training.stacking import StackedNetwork, Weights
 from hptune.trial import Key, StoredFile
 
 ENGINE = "population"
-# Numbers in a vector register, as TensorFlow is compiled.
-_SLOTS_TOGETHER = 8
+# A product of one slot is computed by another kernel than that of more.
+_FEWEST_SLOTS = 2
+# More at a time would hold what all their units say of a block of rows.
+_CONCLUDED_TOGETHER = 8
 
 Array = npt.NDArray[Any]
 
@@ -156,7 +157,7 @@ class Population:
         """Let slots be those of the trials that are under way, and idle copies of the first behind them."""
         assert self._state is not None
         assert self._best is not None
-        self._places = len(active) + -len(active) % _SLOTS_TOGETHER
+        self._places = max(len(active), _FEWEST_SLOTS)
         chosen = [*active, *[active[0]] * (self._places - len(active))]
 
         def take(tensor: Any) -> Any:
@@ -196,9 +197,8 @@ class Population:
         self._keep_best([verdict.is_best for verdict in verdicts])
         over = [index for index, verdict in enumerate(verdicts) if verdict.is_over]
         ended = []
-        # Eight at a time: more would hold what all their units say at once.
-        for first in range(0, len(over), _SLOTS_TOGETHER):
-            ended += self._conclude(over[first : first + _SLOTS_TOGETHER])
+        for first in range(0, len(over), _CONCLUDED_TOGETHER):
+            ended += self._conclude(over[first : first + _CONCLUDED_TOGETHER])
         if over:
             self._free(over)
         return ended
@@ -247,7 +247,7 @@ class Population:
             )
 
     def _conclude(self, over: Sequence[int]) -> list[tuple[Key, Fitted]]:
-        """Write what is kept of trials that have ended, at most eight, and say how they went."""
+        """Write what is kept of trials that have ended, and say how they went."""
         assert self._best is not None
         bests = {index: self._network.by_path(self._best, index) for index in over}
         sound = [index for index in over if not self._slots[index].judge.has_diverged]
@@ -263,11 +263,10 @@ class Population:
         """Count silent units of slots with these weights."""
         if not weights:
             return []
-        # Always eight, so that the last bits do not depend on how many there are.
-        slots = [*weights, *[next(iter(weights))] * (_SLOTS_TOGETHER - len(weights))]
-        eight = self._network.given([weights[slot] for slot in slots])
+        slots = [*weights, *[next(iter(weights))] * (_FEWEST_SLOTS - len(weights))]
+        kept = self._network.given([weights[slot] for slot in slots])
         blocks = self._sources.blocks("sample", [self._slots[slot].source for slot in slots])
-        return count_silent(blocks, lambda inputs: self._program.units(eight, self._shapes, inputs), len(weights))
+        return count_silent(blocks, lambda inputs: self._program.units(kept, self._shapes, inputs), len(weights))
 
     def _save(self, index: int, best: Mapping[str, Array]) -> StoredFile:
         """Write all that a paused trial needs to go on."""

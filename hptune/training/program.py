@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from hptune.objective import Task
 from hptune.training.noise import dropout_mask, step_keys
-from hptune.training.reductions import cross_entropy, mean_slots, softmax
+from hptune.training.reductions import cross_entropy, in_registers, mean_slots, softmax
 from hptune.training.stacking import Pass, StackedNetwork, Weights, place_of
 from hptune.training.updates import MEMORIES, clip_by_norm, decay, learning_rates, per_slot, soft_threshold, update
 
@@ -219,7 +219,7 @@ class Program:
             classes = 2.0 if self._task == "binary" else tf.cast(tf.shape(target)[-1], tf.float32)
             wanted = target * (1.0 - smoothing) + smoothing / classes
         if self._task == "binary":
-            by_row = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(wanted, output), -1)
+            by_row = tf.squeeze(in_registers(tf.nn.sigmoid_cross_entropy_with_logits, wanted, output), -1)
         else:
             by_row = cross_entropy(output, wanted)
         if "training.class_weight" in self._in_use:
@@ -235,7 +235,7 @@ class Program:
             return output * scales[:, 1, None, None] + scales[:, 0, None, None]
         if self._task == "binary":
             # 1 - sigmoid(x) is exactly 0 from x = 17 on, which the log loss would take for certainty.
-            return tf.concat([tf.sigmoid(-output), tf.sigmoid(output)], -1)
+            return tf.concat([in_registers(tf.sigmoid, signed) for signed in (-output, output)], -1)
         return softmax(output)
 
     def _weights_signature(self) -> Any:

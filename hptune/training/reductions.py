@@ -6,16 +6,42 @@ it stands. A long sum is cut into pieces of the whole tensor. Softmax and the gr
 by block, and what is left over beside full registers by another exponential. In one case of ten (rows and columns
 drawn at random) a slot's last bits were others among 16 slots than among 8.
 
-Here a sum is a product with ones, which each slot has to itself (and which is faster than the kernel of sums), and
-softmax is made of kernels that go through all numbers in one line, which has no rest where they are a multiple of
-eight.
+Here a sum is a product with ones, which each slot has to itself (and which is faster than the kernel of sums). What is
+computed number by number is safe where the processor rounds correctly: +, -, *, /, square roots, and choices. All else
+(exp, log, powers, reciprocals and what is made of them) goes through full vector registers, `in_registers`: the kernels
+take what is left over beside them by another way. A product of one slot alone is another kernel than that of two; so
+there are always two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+# Numbers in a vector register, or a multiple: 8 as TensorFlow is compiled for x86, 4 for ARM.
+_REGISTER = 8
+
+
+def in_registers(function: Callable[..., Any], *tensors: Any) -> Any:
+    """Apply a function that works number by number so that each slot fills whole vector registers.
+
+    Args:
+        function: Of as many tensors as are given; it may have a gradient.
+        tensors: (slots, ...), of one shape.
+
+    Returns:
+        Of the same shape.
+    """
+    shape = tf.shape(tensors[0])
+    count = tf.size(tensors[0]) // shape[0]
+
+    def filled(tensor: Any) -> Any:
+        # Ones, where nothing that is offered has a pole.
+        return tf.pad(tf.reshape(tensor, (shape[0], count)), [[0, 0], [0, -count % _REGISTER]], constant_values=1)
+
+    return tf.reshape(function(*map(filled, tensors))[:, :count], shape)
 
 
 def sum_rows(x: Any) -> Any:
@@ -43,7 +69,7 @@ def softmax(logits: Any) -> Any:
     """Return exp(x) / sum(exp(x)) over the last axis.
 
     Args:
-        logits: (..., classes), a multiple of eight numbers.
+        logits: (slots, ..., classes).
 
     Returns:
         The same shape; each row sums to 1.
@@ -56,7 +82,7 @@ def log_softmax(logits: Any) -> Any:
     """Return the logarithm of `softmax`, also where that would be 0."""
     centred = _centred(logits)
     _, total = _exponentials(centred)
-    return centred - tf.math.log(total)
+    return centred - in_registers(tf.math.log, total)
 
 
 @tf.custom_gradient
@@ -64,11 +90,11 @@ def cross_entropy(logits: Any, target: Any) -> Any:
     """Return -sum(target log softmax(logits)) over the last axis.
 
     Args:
-        logits: (..., classes), a multiple of eight numbers.
+        logits: (slots, ..., classes).
         target: Of the same shape; each row sums to 1. It has no gradient.
 
     Returns:
-        (...).
+        (slots, ...).
     """
     centred = _centred(logits)
     exponentials, total = _exponentials(centred)
@@ -76,7 +102,7 @@ def cross_entropy(logits: Any, target: Any) -> Any:
     def gradient(upstream: Any) -> tuple[Any, None]:
         return (exponentials / total - target) * upstream[..., None], None
 
-    return tf.reduce_sum(target * (tf.math.log(total) - centred), -1), gradient
+    return tf.reduce_sum(target * (in_registers(tf.math.log, total) - centred), -1), gradient
 
 
 def _centred(logits: Any) -> Any:
@@ -86,5 +112,5 @@ def _centred(logits: Any) -> Any:
 
 def _exponentials(centred: Any) -> tuple[Any, Any]:
     # A row has few classes, and is summed by itself.
-    exponentials = tf.exp(centred)
+    exponentials = in_registers(tf.exp, centred)
     return exponentials, tf.reduce_sum(exponentials, -1, keepdims=True)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from hptune.models.blocks import InitialWeights, unit_layers
-from hptune.training.reductions import log_softmax, mean_rows, softmax, sum_rows
+from hptune.training.reductions import in_registers, log_softmax, mean_rows, softmax, sum_rows
 
 Array = npt.NDArray[Any]
 # Names of layers are hashed, so that a mask does not depend on how many dropouts there are before it.
@@ -275,7 +275,7 @@ def _normalized(x: Any, scale: Any, offset: Any, epsilon: float) -> Any:
     mean = mean_rows(x)
     centred = x - mean
     variance = mean_rows(tf.square(centred))
-    inverse = tf.math.rsqrt(variance + epsilon)
+    inverse = in_registers(tf.math.rsqrt, variance + epsilon)
     gain = inverse * scale
 
     def gradient(upstream: Any, *of_statistics: Any) -> tuple[Any, Any, Any, None]:
@@ -294,7 +294,7 @@ def _batch_norm(layer: Any, weights: Pass, x: Any) -> Any:
     mean, variance = part[layer.moving_mean.path], part[layer.moving_variance.path]
     scale, offset = part[layer.gamma.path], part[layer.beta.path]
     if weights.mask is None:
-        gain = tf.math.rsqrt(variance + layer.epsilon) * scale
+        gain = in_registers(tf.math.rsqrt, variance + layer.epsilon) * scale
         return x * gain + (offset - mean * gain)
     y, now_mean, now_variance = _normalized(x, scale, offset, layer.epsilon)
     keep = layer.momentum
@@ -303,15 +303,24 @@ def _batch_norm(layer: Any, weights: Pass, x: Any) -> Any:
     return y
 
 
-# TensorFlow's own depend on how many slots there are; all other activations do not.
-_BY_ROW = {keras.activations.softmax: softmax, keras.activations.log_softmax: log_softmax}
+# Activations of rows; TensorFlow's own softmax depends on how many slots there are.
+_BY_ROW = {
+    keras.activations.softmax: softmax,
+    keras.activations.log_softmax: log_softmax,
+    keras.activations.sparsemax: keras.activations.sparsemax,
+}
+# Made of comparisons and products alone, which are the same everywhere.
+_EXACT = (keras.activations.relu, keras.activations.relu6, keras.activations.leaky_relu)
 
 
 def _activation(layer: Any, weights: Pass, x: Any) -> Any:
     del weights
-    if layer.activation is keras.activations.linear:
+    activation = layer.activation
+    if activation is keras.activations.linear:
         return x
-    return _BY_ROW.get(layer.activation, layer.activation)(x)
+    if activation in _BY_ROW:
+        return _BY_ROW[activation](x)
+    return activation(x) if activation in _EXACT else in_registers(activation, x)
 
 
 @tf.custom_gradient

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
-from hptune.training.reductions import sum_slots
+from hptune.training.reductions import in_registers, sum_slots
 
 # Keras's defaults, which an experiment does not change.
 _BETA_1, _BETA_2, _RHO, _EPSILON = 0.9, 0.999, 0.9, 1e-7
@@ -34,7 +35,7 @@ def learning_rates(dials: Any, steps: Any) -> Any:
     """
     warmup, total = dials["warmup_steps"], dials["total_steps"]
     progress = (steps - warmup) / tf.maximum(total - warmup, 1.0)
-    cosine = 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0)))
+    cosine = 0.5 * (1.0 + in_registers(tf.cos, math.pi * tf.clip_by_value(progress, 0.0, 1.0)))
     falling = tf.where(dials["is_cosine"] > 0, cosine, 1.0)
     rising = (steps + 1.0) / tf.maximum(warmup, 1.0)
     return dials["learning_rate"] * tf.where(steps < warmup, rising, falling)
@@ -48,9 +49,14 @@ def clip_by_norm(gradients: Sequence[Any], largest: Any) -> list[Any]:
     """
     norm = tf.sqrt(tf.add_n([sum_slots(tf.square(gradient)) for gradient in gradients]))
     # As Keras computes it: largest * min(1 / norm, 1 / largest); a norm that is not finite makes all of it NaN.
-    factor = tf.where(tf.math.is_inf(largest), 1.0, largest * tf.minimum(1.0 / norm, 1.0 / largest))
+    scale = largest * tf.minimum(in_registers(_inverse, norm), in_registers(_inverse, largest))
+    factor = tf.where(tf.math.is_inf(largest), 1.0, scale)
     factor = tf.where(tf.math.is_finite(norm), factor, math.nan)
     return [gradient * per_slot(factor, gradient) for gradient in gradients]
+
+
+def _inverse(x: Any) -> Any:
+    return 1.0 / x
 
 
 def decay(weights: Sequence[Any], rates: Any, decays: Any) -> list[Any]:
@@ -96,7 +102,8 @@ def update(
         first = [m + (g - m) * (1 - _BETA_1) for m, g in zip(memories[:half], gradients, strict=True)]
         second = [v + (tf.square(g) - v) * (1 - _BETA_2) for v, g in zip(memories[half:], gradients, strict=True)]
         t = steps + 1.0
-        alpha = rates * tf.sqrt(1 - tf.pow(_BETA_2, t)) / (1 - tf.pow(_BETA_1, t))
+        first_left, second_left = (1 - in_registers(partial(tf.pow, beta), t) for beta in (_BETA_1, _BETA_2))
+        alpha = rates * tf.sqrt(second_left) / first_left
         moved = [
             w - (m * per_slot(alpha, w)) / (tf.sqrt(v) + _EPSILON)
             for w, m, v in zip(weights, first, second, strict=True)
@@ -105,7 +112,7 @@ def update(
     if optimizer == "rmsprop":
         squares = [_RHO * v + (1 - _RHO) * tf.square(g) for v, g in zip(memories, gradients, strict=True)]
         moved = [
-            w - (per_slot(rates, w) * g) / tf.sqrt(v + _EPSILON)
+            w - (per_slot(rates, w) * g) * in_registers(tf.math.rsqrt, v + _EPSILON)
             for w, g, v in zip(weights, gradients, squares, strict=True)
         ]
         return moved, squares

@@ -244,8 +244,7 @@ class Mailbox:
     def next_jobs(self, *, wait: bool) -> list[tuple[Key, Any]]:
         """Return the trials to begin with, by number and part; where none is to be waited for, there may be none.
 
-        All that wait: slots that become free together are filled one by one, and few trials make an epoch no cheaper
-        than eight.
+        All that wait: slots that become free together are filled one by one, and few trials use a processor badly.
         """
         self._sort_letters()
         while wait and not self._jobs:

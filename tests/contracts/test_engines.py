@@ -29,6 +29,7 @@ from hptune.training.predicting import Predictor, Rows
 from hptune.training.program import Program
 from hptune.training.reductions import (
     cross_entropy,
+    in_registers,
     log_softmax,
     mean_rows,
     mean_slots,
@@ -332,13 +333,12 @@ def crowd(folder: Path, task: str = "multiclass", count: int = 7) -> list[Job]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_trial_does_not_depend_on_its_neighbours(task: str, tmp_path: Path) -> None:
-    # Eleven fill sixteen slots; the orders below fill eight.
     jobs = crowd(tmp_path, task, count=11)
     together = train(jobs)
     expected = [files_of(job) for job in jobs]
     programs = Programs()
 
-    for order, at_a_time in (([6, 5, 4, 3, 2, 1, 0], 3), ([0, 1, 2, 3, 4, 5, 6], 1), ([3, 0, 6], 2)):
+    for order, at_a_time in (([6, 5, 4, 3, 2, 1, 0], 3), ([0, 1, 2, 3, 4, 5, 6], 1), ([3, 0, 6], 2), ([*range(9)], 8)):
         chosen = [in_folder(jobs[index], f"again-{at_a_time}-{index}") for index in order]
         again = train(chosen, programs, at_a_time)
 
@@ -369,6 +369,19 @@ def test_folds_side_by_side_read_rows_of_their_own(task: str, tmp_path: Path) ->
         assert train([shared], programs)[0].score == pytest.approx(fitted.score, rel=TOLERANCE)
 
 
+@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd", "adam"])
+def test_one_of_many_has_the_same_bytes_alone(optimizer: str, tmp_path: Path) -> None:
+    settings = {"training.optimizer": optimizer, "model.batch_norm": "after", "model.activation": "silu"}
+    job = dataclasses.replace(make_job(tmp_path, **settings), dials=frozenset(OFF))
+    many = [in_folder(job, f"many-{seed}", seed=seed) for seed in range(5)]
+    alone = [in_folder(job, f"alone-{seed}", seed=seed) for seed in range(5)]
+
+    train(many)
+    train(alone, at_a_time=1)
+
+    assert [files_of(one) for one in alone] == [files_of(one) for one in many]
+
+
 REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "sum_rows": lambda x, target: sum_rows(x),
     "mean_rows": lambda x, target: mean_rows(x),
@@ -377,6 +390,8 @@ REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "softmax": lambda x, target: softmax(x),
     "log_softmax": lambda x, target: log_softmax(x),
     "cross_entropy": cross_entropy,
+    "products": lambda x, target: tf.matmul(x, target, transpose_a=True),
+    "in_registers": lambda x, target: in_registers(tf.nn.sigmoid_cross_entropy_with_logits, target, x),
 }
 # Rows and columns with which TensorFlow's own kernels depend on the number of slots or on where one stands.
 SHAPES = ((32, 10), (53, 53), (128, 10), (143, 17), (221, 287), (346, 11), (77, 39), (394, 3), (463, 186))
@@ -397,7 +412,7 @@ def test_a_reduction_depends_neither_on_the_number_of_slots_nor_on_their_places(
         target = np.eye(columns, dtype=np.float32)[generator.integers(0, columns, (24, rows))]
         order = generator.permutation(24)
         whole = results(tf.constant(x), tf.constant(target))
-        for chosen in (order, order[:8]):
+        for chosen in (order, order[:8], order[:3], order[:2]):
             few = results(tf.constant(x[chosen]), tf.constant(target[chosen]))
             for ours, theirs in zip(few, whole, strict=True):
                 assert ours.tobytes() == theirs[chosen].tobytes(), (rows, columns)
