@@ -31,6 +31,7 @@ from hptune.parts import WHOLE
 from hptune.proposing import open_strategy
 from hptune.rehearsal import Rehearsal, rehearse
 from hptune.run.folder import RunFolder
+from hptune.schedule import stages
 from hptune.space import Value
 from hptune.strategies import Task
 from hptune.training.capacity import least_bytes
@@ -266,17 +267,17 @@ class _Planner:
         return _Load(seconds * scale, round(epochs * scale), round(configurations * scale))
 
     def _rounds(self, works: Sequence[Work]) -> list[list[Work]]:
-        """Say which trials may be trained in any order: all of them, or a rung or a batch at a time."""
+        """Say which trials may be trained in any order: all of them, or a stage or a batch at a time."""
         ground = self._ground
         rounds: list[list[Work]] = []
         if ground.brackets:
-            first = 0
-            for bracket in ground.brackets:
-                for rung in bracket.rungs:
+            firsts = [0, *itertools.accumulate(bracket.configurations for bracket in ground.brackets)]
+            for stage in stages(ground.brackets):
+                rounds.append([])
+                for place, rung in stage:
                     epochs = rung.last_epoch - rung.first_epoch + 1
-                    chosen = works[first * self._parts : (first + rung.configurations) * self._parts]
-                    rounds.append([replace(work, epochs=epochs) for work in chosen])
-                first += bracket.configurations
+                    chosen = works[firsts[place] * self._parts : (firsts[place] + rung.configurations) * self._parts]
+                    rounds[-1] += [replace(work, epochs=epochs) for work in chosen]
             return rounds
         batch = ground.strategy_options.get("batch")
         if batch is None:

@@ -10,6 +10,7 @@ Reference:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -68,6 +69,28 @@ def plan_brackets(max_epochs: int, factor: int, iterations: int, most: int | Non
             planned.append(bracket)
             left -= bracket.configurations
     return tuple(planned)
+
+
+def stages(brackets: Sequence[Bracket]) -> list[list[tuple[int, Rung]]]:
+    """Group the rungs of a plan by what may be trained at one time: those of a sweep that end at the same epoch.
+
+    Brackets know nothing of each other, and a rung alone leaves processors idle: the last one of a bracket has one or
+    two configurations.
+
+    Returns:
+        Rungs, each with the place of its bracket in the plan; first rungs stand in the order of the plan.
+
+    >>> [[(place, rung.last_epoch) for place, rung in stage] for stage in stages(plan_brackets(9, 3, 1, None))]
+    [[(0, 1)], [(0, 3), (1, 3)], [(0, 9), (1, 9), (2, 9)]]
+    """
+    grouped: dict[tuple[int, int], list[tuple[int, Rung]]] = {}
+    sweep = 0
+    for place, bracket in enumerate(brackets):
+        if place and bracket.number >= brackets[place - 1].number:
+            sweep += 1
+        for index, rung in enumerate(bracket.rungs):
+            grouped.setdefault((sweep, index - bracket.number), []).append((place, rung))
+    return [grouped[key] for key in sorted(grouped)]
 
 
 def smallest_bracket(max_epochs: int, factor: int) -> int:
