@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptune.training.job import Measured
-from hptune.training.queueing import Kind, fair_share
+from hptune.training.queueing import Kind, fair_share, suitability
 
 # A trial that is alone has an idle slot beside it.
 _FEWEST_SLOTS = 2
@@ -177,7 +177,8 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
             worker = free.index(min(free))
             now = free[worker]
             taken = {working[other] for other in range(workers) if free[other] > now}
-            structure = _choose(waiting, taken, traces[worker])
+            elsewhere = {trace for other in range(workers) if other != worker for trace in traces[other]}
+            structure = _choose(waiting, taken, traces[worker], elsewhere)
             loads = [
                 count * max(free[other] - now, 0.0) / seconds
                 for other, (count, seconds) in enumerate(under_way)
@@ -198,12 +199,12 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
     return max(free)
 
 
-def _choose(waiting: Mapping[str, Sequence[Work]], taken: set[str], traces: set[str]) -> str:
-    """Choose as the dispatcher does: nobody works on it, the worker has traced it, it has the most."""
+def _choose(waiting: Mapping[str, Sequence[Work]], taken: set[str], own: set[str], elsewhere: set[str]) -> str:
+    """Choose as the dispatcher does: nobody works on it, it suits the worker's traces, it has the most."""
 
-    def rank(structure: str) -> tuple[bool, bool, int]:
+    def rank(structure: str) -> tuple[bool, int, int]:
         works = waiting[structure]
-        return structure not in taken, works[0].kind.trace in traces, len(works)
+        return structure not in taken, suitability(works[0].kind.trace, own, elsewhere), len(works)
 
     return max(waiting, key=rank)
 

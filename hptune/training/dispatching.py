@@ -200,7 +200,8 @@ class WorkerTrainer:
             idle = [place for place in self._places.values() if not place.attempts]
             place = idle[0] if idle else self._open_place()
             taken = {other.structure for other in self._busy}
-            structure = self._queue.choose(place.traces, taken)
+            elsewhere = {trace for other in self._places.values() if other is not place for trace in other.traces}
+            structure = self._queue.choose(place.traces, elsewhere, taken)
             assert structure is not None
             place.structure = structure
             self._fill(place, starting)

@@ -51,13 +51,20 @@ class Queue:
         """Count those of a structure."""
         return len(self._waiting.get(structure, ()))
 
-    def choose(self, traced: Container[str], taken: Container[str]) -> str | None:
-        """Choose the structure for a free worker: nobody works on it, the worker has traced it, it has the most."""
+    def choose(self, own: Container[str], elsewhere: Container[str], taken: Container[str]) -> str | None:
+        """Choose the structure for a free worker: nobody works on it, it suits the worker's traces, it has the most.
+
+        Args:
+            own: Traces that the worker has.
+            elsewhere: Traces that others have.
+            taken: Structures that somebody works on.
+        """
         if not self._waiting:
             return None
 
-        def rank(structure: str) -> tuple[bool, bool, int]:
-            return structure not in taken, self.kinds[structure].trace in traced, self.count(structure)
+        def rank(structure: str) -> tuple[bool, int, int]:
+            suits = suitability(self.kinds[structure].trace, own, elsewhere)
+            return structure not in taken, suits, self.count(structure)
 
         # The first of equals, so that the choice does not depend on hashes.
         return max(self._waiting, key=rank)
@@ -69,6 +76,13 @@ class Queue:
         if not proposals:
             del self._waiting[structure]
         return proposal
+
+
+def suitability(trace: str, own: Container[str], elsewhere: Container[str]) -> int:
+    """Say how well a trace suits a worker: 2 if it has it, 1 if nobody has, 0 if another would be spared making it."""
+    if trace in own:
+        return 2
+    return 0 if trace in elsewhere else 1
 
 
 def fair_share(own: float, others: Sequence[float], waiting: int) -> int:
