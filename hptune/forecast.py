@@ -13,11 +13,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from hptune.training.capacity import FEWEST_SLOTS
 from hptune.training.job import Measured
-from hptune.training.queueing import Kind, fair_share, suitability
-
-# A trial that is alone has an idle slot beside it.
-_FEWEST_SLOTS = 2
+from hptune.training.queueing import Kind, choose_structure, fair_share
 
 # Rough seconds of each feature, estimated by hand from two measured networks each of digits and diabetes: what few
 # samples cannot tell apart is shared out like this, in the machine's own speed.
@@ -165,6 +163,7 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
     """
     free = [0.0] * workers
     traces: list[set[str]] = [set() for _ in free]
+    traces_of: dict[str, str] = {}
     working = [""] * workers
     # How many trials each has begun, and how long these take.
     under_way = [(0, 1.0)] * workers
@@ -173,12 +172,13 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
         waiting: dict[str, list[Work]] = {}
         for work in round_:
             waiting.setdefault(work.kind.structure, []).append(work)
+            traces_of[work.kind.structure] = work.kind.trace
         while waiting:
             worker = free.index(min(free))
             now = free[worker]
             taken = {working[other] for other in range(workers) if free[other] > now}
             elsewhere = {trace for other in range(workers) if other != worker for trace in traces[other]}
-            structure = _choose(waiting, taken, traces[worker], elsewhere)
+            structure = choose_structure(waiting, traces_of.__getitem__, traces[worker], elsewhere, taken)
             loads = [
                 count * max(free[other] - now, 0.0) / seconds
                 for other, (count, seconds) in enumerate(under_way)
@@ -199,19 +199,9 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
     return max(free)
 
 
-def _choose(waiting: Mapping[str, Sequence[Work]], taken: set[str], own: set[str], elsewhere: set[str]) -> str:
-    """Choose as the dispatcher does: nobody works on it, it suits the worker's traces, it has the most."""
-
-    def rank(structure: str) -> tuple[bool, int, int]:
-        works = waiting[structure]
-        return structure not in taken, suitability(works[0].kind.trace, own, elsewhere), len(works)
-
-    return max(waiting, key=rank)
-
-
 def _epoch_features(size: Size, slots: int) -> Floats:
     trained, scored = size.rows
-    places = max(slots, _FEWEST_SLOTS)
+    places = max(slots, FEWEST_SLOTS)
     steps = math.ceil(trained / size.batch)
     return np.array(
         [

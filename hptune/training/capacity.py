@@ -15,6 +15,8 @@ from hptune.machine import memory_of_machine
 # Measured: a network of 128 by 128 gains nothing from more than 16 slots, one of 64 by 64 gains up to 32. With fewer
 # slots trials end sooner, and the last ones are shared out better.
 MOST_SLOTS = 32
+# A product of one slot is computed by another kernel than that of more: beside a lone trial there is an idle slot.
+FEWEST_SLOTS = 2
 _MOST_WIDE_SLOTS = 16
 _WIDE = 128
 _MOST_WEIGHTS = 2_000_000

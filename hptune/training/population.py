@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from hptune.run.files import describe_file
 from hptune.run.folder import STATE
+from hptune.training.capacity import FEWEST_SLOTS
 from hptune.training.dials import read_dials, structure_of
 from hptune.training.fitting import build_network
 from hptune.training.job import Fitted, Job, OnEpoch
@@ -30,8 +31,6 @@ from hptune.training.stacking import StackedNetwork, Weights
 from hptune.trial import Key, StoredFile
 
 ENGINE = "population"
-# A product of one slot is computed by another kernel than that of more.
-_FEWEST_SLOTS = 2
 # More at a time would hold what all their units say of a block of rows.
 _CONCLUDED_TOGETHER = 8
 
@@ -157,7 +156,7 @@ class Population:
         """Let slots be those of the trials that are under way, and idle copies of the first behind them."""
         assert self._state is not None
         assert self._best is not None
-        self._places = max(len(active), _FEWEST_SLOTS)
+        self._places = max(len(active), FEWEST_SLOTS)
         chosen = [*active, *[active[0]] * (self._places - len(active))]
 
         def take(tensor: Any) -> Any:
@@ -263,7 +262,7 @@ class Population:
         """Count silent units of slots with these weights."""
         if not weights:
             return []
-        slots = [*weights, *[next(iter(weights))] * (_FEWEST_SLOTS - len(weights))]
+        slots = [*weights, *[next(iter(weights))] * (FEWEST_SLOTS - len(weights))]
         kept = self._network.given([weights[slot] for slot in slots])
         blocks = self._sources.blocks("sample", [self._slots[slot].source for slot in slots])
         return count_silent(blocks, lambda inputs: self._program.units(kept, self._shapes, inputs), len(weights))

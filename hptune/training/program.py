@@ -235,7 +235,7 @@ class Program:
             return output * scales[:, 1, None, None] + scales[:, 0, None, None]
         if self._task == "binary":
             # 1 - sigmoid(x) is exactly 0 from x = 17 on, which the log loss would take for certainty.
-            return tf.concat([in_registers(tf.sigmoid, signed) for signed in (-output, output)], -1)
+            return in_registers(tf.sigmoid, tf.concat([-output, output], -1))
         return softmax(output)
 
     def _weights_signature(self) -> Any:

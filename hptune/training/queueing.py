@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 
 from hptune.trial import Proposal
@@ -52,22 +52,11 @@ class Queue:
         return len(self._waiting.get(structure, ()))
 
     def choose(self, own: Container[str], elsewhere: Container[str], taken: Container[str]) -> str | None:
-        """Choose the structure for a free worker: nobody works on it, it suits the worker's traces, it has the most.
-
-        Args:
-            own: Traces that the worker has.
-            elsewhere: Traces that others have.
-            taken: Structures that somebody works on.
-        """
+        """Choose the structure for a free worker, if any waits; as `choose_structure`."""
         if not self._waiting:
             return None
 
-        def rank(structure: str) -> tuple[bool, int, int]:
-            suits = suitability(self.kinds[structure].trace, own, elsewhere)
-            return structure not in taken, suits, self.count(structure)
-
-        # The first of equals, so that the choice does not depend on hashes.
-        return max(self._waiting, key=rank)
+        return choose_structure(self._waiting, lambda structure: self.kinds[structure].trace, own, elsewhere, taken)
 
     def take(self, structure: str) -> Proposal:
         """Take the first of a structure."""
@@ -78,11 +67,29 @@ class Queue:
         return proposal
 
 
-def suitability(trace: str, own: Container[str], elsewhere: Container[str]) -> int:
-    """Say how well a trace suits a worker: 2 if it has it, 1 if nobody has, 0 if another would be spared making it."""
-    if trace in own:
-        return 2
-    return 0 if trace in elsewhere else 1
+def choose_structure(
+    waiting: Mapping[str, Sized],
+    trace_of: Callable[[str], str],
+    own: Container[str],
+    elsewhere: Container[str],
+    taken: Container[str],
+) -> str:
+    """Choose the structure for a free worker: nobody works on it, it suits the worker's traces, it has the most.
+
+    Args:
+        waiting: Trials by structure, at least one.
+        trace_of: Tells the trace of a structure.
+        own: Traces that the worker has: these suit it best, and then those that nobody has.
+        elsewhere: Traces that others have.
+        taken: Structures that somebody works on.
+    """
+
+    def rank(structure: str) -> tuple[bool, bool, bool, int]:
+        trace = trace_of(structure)
+        return structure not in taken, trace in own, trace not in elsewhere, len(waiting[structure])
+
+    # The first of equals, so that the choice does not depend on hashes.
+    return max(waiting, key=rank)
 
 
 def fair_share(own: float, others: Sequence[float], waiting: int) -> int:

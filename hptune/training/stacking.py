@@ -303,21 +303,24 @@ def _batch_norm(layer: Any, weights: Pass, x: Any) -> Any:
     return y
 
 
-# Activations of rows; TensorFlow's own softmax depends on how many slots there are.
+# TensorFlow's own depend on how many slots there are.
 _BY_ROW = {
     keras.activations.softmax: softmax,
     keras.activations.log_softmax: log_softmax,
-    keras.activations.sparsemax: keras.activations.sparsemax,
 }
-# Made of comparisons and products alone, which are the same everywhere.
-_EXACT = (keras.activations.relu, keras.activations.relu6, keras.activations.leaky_relu)
+# Made of comparisons, sums, products and quotients, which are rounded correctly everywhere; sparsemax looks at rows.
+_EXACT = (
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.relu6,
+    keras.activations.leaky_relu,
+    keras.activations.sparsemax,
+)
 
 
 def _activation(layer: Any, weights: Pass, x: Any) -> Any:
     del weights
     activation = layer.activation
-    if activation is keras.activations.linear:
-        return x
     if activation in _BY_ROW:
         return _BY_ROW[activation](x)
     return activation(x) if activation in _EXACT else in_registers(activation, x)

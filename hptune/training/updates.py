@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -49,14 +48,18 @@ def clip_by_norm(gradients: Sequence[Any], largest: Any) -> list[Any]:
     """
     norm = tf.sqrt(tf.add_n([sum_slots(tf.square(gradient)) for gradient in gradients]))
     # As Keras computes it: largest * min(1 / norm, 1 / largest); a norm that is not finite makes all of it NaN.
-    scale = largest * tf.minimum(in_registers(_inverse, norm), in_registers(_inverse, largest))
-    factor = tf.where(tf.math.is_inf(largest), 1.0, scale)
+    factor = tf.where(tf.math.is_inf(largest), 1.0, in_registers(_clipped, norm, largest))
     factor = tf.where(tf.math.is_finite(norm), factor, math.nan)
     return [gradient * per_slot(factor, gradient) for gradient in gradients]
 
 
-def _inverse(x: Any) -> Any:
-    return 1.0 / x
+def _clipped(norm: Any, largest: Any) -> Any:
+    return largest * tf.minimum(1.0 / norm, 1.0 / largest)
+
+
+def _corrected(rates: Any, t: Any) -> Any:
+    """Return Adam's rates at step t, corrected for memories that began at zero."""
+    return rates * tf.sqrt(1 - tf.pow(_BETA_2, t)) / (1 - tf.pow(_BETA_1, t))
 
 
 def decay(weights: Sequence[Any], rates: Any, decays: Any) -> list[Any]:
@@ -101,9 +104,7 @@ def update(
         half = len(weights)
         first = [m + (g - m) * (1 - _BETA_1) for m, g in zip(memories[:half], gradients, strict=True)]
         second = [v + (tf.square(g) - v) * (1 - _BETA_2) for v, g in zip(memories[half:], gradients, strict=True)]
-        t = steps + 1.0
-        first_left, second_left = (1 - in_registers(partial(tf.pow, beta), t) for beta in (_BETA_1, _BETA_2))
-        alpha = rates * tf.sqrt(second_left) / first_left
+        alpha = in_registers(_corrected, rates, steps + 1.0)
         moved = [
             w - (m * per_slot(alpha, w)) / (tf.sqrt(v) + _EPSILON)
             for w, m, v in zip(weights, first, second, strict=True)
