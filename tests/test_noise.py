@@ -14,21 +14,15 @@ def standardized(rate: float, seed: int) -> np.ndarray:
     """Draw masks of many steps, with mean 0 and variance 1 where they are good, (steps, slots, rows, features)."""
     import tensorflow as tf
 
-    from hptune.training.noise import dropout_mask, step_keys
+    from hptune.training.noise import Masks
 
     seeds = tf.constant(np.arange(seed, seed + SLOTS), tf.uint32)
-    thresholds = tf.fill([SLOTS], tf.constant(np.uint32(rate * 2**32)))
-    like = tf.zeros((SLOTS, ROWS, FEATURES))
-    kept = np.stack(
-        [
-            dropout_mask(
-                step_keys(seeds, tf.fill([SLOTS], tf.constant(np.uint32(step))), 7), thresholds, tf.ones(8), like
-            )
-            for step in range(STEPS)
-        ]
-    )
-    masks: np.ndarray = (kept - (1 - rate)) / np.sqrt(rate * (1 - rate))
-    return masks
+    thresholds = tf.fill([SLOTS, 1], tf.constant(np.uint32(rate * 2**32)))
+    masks = Masks(seeds, [7], tf.constant([FEATURES]), thresholds, tf.ones((SLOTS, 1)), ROWS)
+    drawn = [masks.draw(tf.fill([SLOTS], tf.constant(np.uint32(step))), ROWS) for step in range(STEPS)]
+    kept = np.stack([mask() for (mask,) in drawn])
+    standard: np.ndarray = (kept - (1 - rate)) / np.sqrt(rate * (1 - rate))
+    return standard
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
@@ -50,3 +44,23 @@ def test_masks_are_silenced_at_their_rate_and_independent(rate: float) -> None:
 
 def test_a_slot_draws_the_same_wherever_it_stands() -> None:
     assert np.array_equal(standardized(0.3, 5)[:4, 3], standardized(0.3, 8)[:4, 0])
+
+
+def test_each_dropout_draws_for_itself_and_the_first_rows_of_many() -> None:
+    import tensorflow as tf
+
+    from hptune.training.noise import Masks
+
+    seeds, steps = tf.constant([3, 4], tf.uint32), tf.constant([5, 5], tf.uint32)
+    thresholds = tf.constant([[2**31, 2**30]] * 2, tf.uint32)
+    gains = tf.constant([[2.0, 4 / 3]] * 2)
+    places, widths = [7, 9], [FEATURES, 3]
+    several = Masks(seeds, places, tf.constant(widths), thresholds, gains, ROWS).draw(steps, 5)
+
+    for number, mask in enumerate(several):
+        own = slice(number, number + 1)
+        alone = Masks(seeds, places[own], tf.constant(widths[own]), thresholds[:, own], gains[:, own], ROWS)
+        ((whole),) = alone.draw(steps, ROWS)
+        assert mask().shape == (2, 5, widths[number])
+        assert np.array_equal(mask(), whole()[:, :5])
+        assert set(np.unique(whole())) == {0.0, np.float32(gains[0, number])}

@@ -6,6 +6,8 @@ keys give equal bits wherever a slot stands and whoever stands beside it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,32 +41,48 @@ def _mix(words: Any) -> Any:
     return _fold(_scramble(_fold(words)))
 
 
-def step_keys(seeds: Any, steps: Any, place: int) -> Any:
-    """Make the key of each slot for one step and one place.
+class Masks:
+    """The masks of all dropouts of a network; what does not change from step to step is computed once."""
 
-    Args:
-        seeds: uint32 (slots,).
-        steps: Steps that each slot has made, uint32 (slots,).
-        place: Which of the network's masks.
-    """
-    return _mix(_mix(seeds + _word(place)) + steps * _word(_STEP))
+    def __init__(self, seeds: Any, places: Sequence[int], widths: Any, silenced: Any, gains: Any, rows: Any) -> None:
+        """Set up.
 
+        Args:
+            seeds: Of the slots, uint32 (slots,).
+            places: A number for each dropout.
+            widths: Features of each, int32 (dropouts,).
+            silenced: The share that is silenced times 2**32, uint32 (slots, dropouts).
+            gains: What the others are multiplied by, (slots, dropouts).
+            rows: The most that a step has, int32.
+        """
+        self._count = len(places)
+        numbers = tf.constant(np.array(places, np.uint32))
+        self._keys = _mix(seeds + numbers[:, None])
+        self._thresholds = tf.unstack(tf.transpose(silenced)[:, :, None, None], num=self._count)
+        self._gains = tf.unstack(tf.transpose(gains)[:, :, None, None], num=self._count)
+        # Positions are the same for all slots; what is left to do for each slot are two multiplications.
+        self._positions = [
+            tf.reshape(_mix(tf.cast(tf.range(rows * width), tf.uint32) * _word(_POSITION)), (1, rows, width))
+            for width in tf.unstack(widths, num=self._count)
+        ]
 
-def dropout_mask(keys: Any, thresholds: Any, gains: Any, like: Any) -> Any:
-    """Draw which values are silenced.
+    def draw(self, steps: Any, rows: Any) -> list[Callable[[], Any]]:
+        """Draw which values are silenced in a step.
 
-    Args:
-        keys: uint32 (slots,).
-        thresholds: The share that is silenced times 2**32, uint32 (slots,).
-        gains: What the others are multiplied by, (slots,).
-        like: (slots, rows, features).
+        Args:
+            steps: Steps that each slot has made, uint32 (slots,).
+            rows: Of this step.
 
-    Returns:
-        0 or the gain, (slots, rows, features).
-    """
-    shape = tf.shape(like)
-    # Positions are the same for all slots and are mixed once; what is left to do for each slot are two multiplications.
-    positions = _mix(tf.cast(tf.range(shape[1] * shape[2]), tf.uint32) * _word(_POSITION))
-    positions = tf.reshape(positions, (1, shape[1], shape[2]))
-    words = _scramble(tf.bitwise.bitwise_xor(positions, keys[:, None, None]))
-    return tf.where(words < thresholds[:, None, None], 0.0, gains[:, None, None])
+        Returns:
+            For each dropout a function that makes the mask: 0 or the gain, (slots, rows, features).
+        """
+        if not self._count:
+            return []
+        keys = tf.unstack(_mix(self._keys + steps * _word(_STEP))[:, :, None, None], num=self._count)
+
+        def drawn(key: Any, positions: Any, threshold: Any, gain: Any) -> Any:
+            words = _scramble(tf.bitwise.bitwise_xor(positions[:, :rows], key))
+            return tf.where(words < threshold, 0.0, gain)
+
+        given = zip(keys, self._positions, self._thresholds, self._gains, strict=True)
+        return [partial(drawn, *one) for one in given]

@@ -23,8 +23,9 @@ from hptune.training.dials import read_dials, structure_of
 from hptune.training.fitting import build_network
 from hptune.training.job import Fitted, Job, OnEpoch
 from hptune.training.judge import Floats, Judge
+from hptune.training.layout import Shapes
 from hptune.training.memory import load_state, save_state
-from hptune.training.program import Program, Shapes, State, fresh_memories
+from hptune.training.program import Program, State, fresh_memories
 from hptune.training.silence import count_silent
 from hptune.training.sources import Sources
 from hptune.training.stacking import StackedNetwork, Weights
@@ -88,14 +89,7 @@ class Population:
         self._network = StackedNetwork(build_network(job, every_dropout=True), job.seed)
         self._program = programs.program(self._network, job, self._sources.given)
         self._optimizer: str = job.settings["training.optimizer"]
-        network = self._network
-        bias = [np.full(size, on) for size, on in zip(network.vector_sizes, network.is_bias, strict=True)]
-        self._shapes = Shapes(
-            tf.constant(network.vector_sizes, tf.int32),
-            tf.constant(network.statistic_sizes, tf.int32),
-            tf.constant(np.concatenate(bias).astype(np.float32)),
-            tf.constant(network.category_counts, tf.int32),
-        )
+        self._shapes = Shapes.of(self._network)
         # Trial, epoch and score of every slot, as `advance` leaves them.
         self.last_epochs: list[tuple[Key, int, float]] = []
         self._slots: list[_Slot] = []
@@ -237,11 +231,11 @@ class Population:
             now, before = self._state.weights, self._best
 
             def choose(new: Any, old: Any) -> Any:
-                return tf.where(flags.reshape((-1,) + (1,) * (len(new.shape) - 1)), new, old)
+                return tf.where(flags[:, None], new, old)
 
             self._best = Weights(
-                [choose(new, old) for new, old in zip(now.matrices, before.matrices, strict=True)],
-                choose(now.vectors, before.vectors),
+                choose(now.kernels, before.kernels),
+                choose(now.others, before.others),
                 choose(now.statistics, before.statistics),
             )
 
@@ -302,7 +296,7 @@ def _count(arrays: Mapping[str, Array], prefix: str) -> int:
 
 
 def _map_weights(change: Callable[[Any], Any], weights: Weights) -> Weights:
-    return Weights([change(matrix) for matrix in weights.matrices], change(weights.vectors), change(weights.statistics))
+    return Weights(change(weights.kernels), change(weights.others), change(weights.statistics))
 
 
 def _map_state(change: Callable[[Any], Any], state: State) -> State:
@@ -312,8 +306,8 @@ def _map_state(change: Callable[[Any], Any], state: State) -> State:
 
 def _joined_weights(several: Sequence[Weights]) -> Weights:
     return Weights(
-        [tf.concat(matrices, 0) for matrices in zip(*(weights.matrices for weights in several), strict=True)],
-        tf.concat([weights.vectors for weights in several], 0),
+        tf.concat([weights.kernels for weights in several], 0),
+        tf.concat([weights.others for weights in several], 0),
         tf.concat([weights.statistics for weights in several], 0),
     )
 

@@ -12,10 +12,12 @@ from typing import Any
 import tensorflow as tf
 
 from hptune.objective import Task
-from hptune.training.noise import dropout_mask, step_keys
-from hptune.training.reductions import cross_entropy, in_registers, mean_slots, softmax
-from hptune.training.stacking import Pass, StackedNetwork, Weights, place_of
-from hptune.training.updates import MEMORIES, clip_by_norm, decay, learning_rates, per_slot, soft_threshold, update
+from hptune.training.layout import Group, Shapes
+from hptune.training.noise import Masks
+from hptune.training.reductions import RowSums, binary_cross_entropy, cross_entropy, in_registers, softmax
+from hptune.training.rules import Lesson, Pass
+from hptune.training.stacking import StackedNetwork, Weights, place_of
+from hptune.training.updates import MEMORIES, clip_by_norm, decay, learning_rates, soft_threshold, update
 
 _FLOATS = ("learning_rate", "warmup_steps", "total_steps", "is_cosine", "momentum", "weight_decay", "clip_norm")
 # Beside the inputs of the network: how much each row counts in the loss, (rows, 1).
@@ -29,7 +31,7 @@ class State:
 
     Attributes:
         weights: Of the networks.
-        memories: Of the optimizer: as many tensors as weights, once or twice.
+        memories: Of the optimizer: a tensor for kernels and one for the others, once or twice.
         steps: Made so far, uint32 (slots,).
     """
 
@@ -39,25 +41,35 @@ class State:
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """What a trace leaves open and the network knows.
+class _Fixed:
+    """What all steps of an epoch share, and is computed before the first of them.
 
     Attributes:
-        vector_sizes: int32 (vectors,).
-        statistic_sizes: int32 (statistics,).
-        bias_mask: 1 where a vector's number belongs to a bias, (n,).
-        category_counts: Of each one-hot encoding, int32 (encodings,).
+        kernels: How they lie one after the other.
+        others: Likewise.
+        statistics: Likewise.
+        masks: Of the dropouts.
+        kept: How much of each moving statistic a step keeps, (m,).
+        renewed: How much it takes from its rows.
+        l2: Twice the penalty of kernels, (slots, 1).
+        bias_l2: Twice the penalty of each of the others, (slots, n).
+        categories: See `Pass`.
     """
 
-    vector_sizes: Any
-    statistic_sizes: Any
-    bias_mask: Any
-    category_counts: Any
+    kernels: Group
+    others: Group
+    statistics: Group
+    masks: Masks
+    kept: Any
+    renewed: Any
+    l2: Any
+    bias_l2: Any
+    categories: Mapping[int, Any]
 
 
 def fresh_memories(optimizer: str, weights: Weights) -> list[Any]:
     """Return what an optimizer remembers before the first step."""
-    return [tf.zeros_like(tensor) for tensor in (*weights.matrices, weights.vectors)] * MEMORIES[optimizer]
+    return [tf.zeros_like(tensor) for tensor in (weights.kernels, weights.others)] * MEMORIES[optimizer]
 
 
 class Program:
@@ -109,10 +121,10 @@ class Program:
             The new state, and the mean loss of each slot's mini-batches, (slots,).
         """
         weights = state.weights
-        trained = (weights.matrices, weights.vectors, weights.statistics, state.memories, state.steps)
+        trained = (weights.kernels, weights.others, weights.statistics, state.memories, state.steps)
         given = (trained, vars(shapes), dict(dials), dict(data), target, order, tf.constant(batch))
-        (matrices, vectors, statistics, memories, steps), loss = self._epoch(*given)
-        return State(Weights(list(matrices), vectors, statistics), list(memories), steps), loss
+        (*joined, memories, steps), loss = self._epoch(*given)
+        return State(Weights(*joined), list(memories), steps), loss
 
     def predict(self, weights: Weights, shapes: Shapes, data: Mapping[str, Any], scales: Any) -> Any:
         """Predict rows in the user's unit.
@@ -126,7 +138,7 @@ class Program:
         Returns:
             float32 (slots, rows, classes) probabilities, or (slots, rows, 1) values.
         """
-        parts = (weights.matrices, weights.vectors, weights.statistics)
+        parts = [weights.kernels, weights.others, weights.statistics]
         return self._predict(parts, vars(shapes), dict(data), scales)
 
     def units(self, weights: Weights, shapes: Shapes, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,62 +146,73 @@ class Program:
 
         It is asked once a trial, so that a trace would cost more than it saves.
         """
-        parts = (weights.matrices, weights.vectors, weights.statistics)
+        parts = [weights.kernels, weights.others, weights.statistics]
         return self._network.units(dict(data), self._judging(parts, vars(shapes)))
 
     def _judging(self, parts: Any, shapes: Any) -> Pass:
         """Return a pass in which nothing trains."""
-        matrices, vectors, statistics = parts
-        pieces = _split(vectors, shapes["vector_sizes"], len(self._network.vectors))
-        moving = _split(statistics, shapes["statistic_sizes"], len(self._network.statistics))
-        categories = self._network.categories(shapes["category_counts"])
-        return Pass(self._network.parts(matrices, pieces, moving), {}, None, categories)
+        by_path: dict[str, Any] = {}
+        for group, joined in zip(self._groups(shapes), parts, strict=True):
+            by_path |= group.split(joined)
+        return Pass(by_path, self._network.categories(shapes["categories"]))
+
+    def _groups(self, shapes: Any) -> tuple[Group, Group, Group]:
+        network = self._network
+        return (
+            Group(shapes["kernels"], network.kernels),
+            Group(shapes["others"], network.others),
+            Group(shapes["statistics"], network.statistics),
+        )
 
     def _train_epoch(
         self, trained: Any, shapes: Any, dials: Any, data: Any, target: Any, order: Any, batch: Any
     ) -> tuple[Any, Any]:
         rows = tf.shape(order)[1]
         count = (rows + batch - 1) // batch
+        fixed = self._fix(shapes, dials, tf.minimum(batch, rows))
 
         def step(number: Any, trained: Any, losses: Any) -> Any:
             chosen = order[:, number * batch : tf.minimum((number + 1) * batch, rows)]
             given = {name: tf.gather(array, chosen) for name, array in data.items()}
-            trained, loss = self._step(trained, shapes, dials, given, tf.gather(target, chosen))
+            trained, loss = self._step(trained, fixed, dials, given, tf.gather(target, chosen))
             return number + 1, trained, losses + loss
 
         begin = (tf.constant(0), trained, tf.zeros_like(dials["learning_rate"]))
         _, trained, losses = tf.while_loop(lambda number, *_: number < count, step, begin, parallel_iterations=1)
         return trained, losses / tf.cast(count, tf.float32)
 
-    def _step(self, trained: Any, shapes: Any, dials: Any, data: Any, target: Any) -> Any:
-        matrices, vectors, statistics, memories, steps = trained
+    def _fix(self, shapes: Any, dials: Any, rows: Any) -> _Fixed:
+        network = self._network
+        places = [place_of(name) for name in network.dropouts]
+        masks = Masks(dials["seed"], places, shapes["dropouts"], dials["silenced"], dials["gain"], rows)
+        groups = self._groups(shapes)
+        sizes = groups[-1].sizes
+        return _Fixed(
+            *groups,
+            masks,
+            tf.repeat(tf.constant(network.momenta, tf.float32), sizes),
+            tf.repeat(tf.constant([1.0 - momentum for momentum in network.momenta], tf.float32), sizes),
+            2.0 * dials["l2"][:, None],
+            2.0 * dials["bias_l2"][:, None] * shapes["bias_mask"],
+            network.categories(shapes["categories"]),
+        )
+
+    def _step(self, trained: Any, fixed: _Fixed, dials: Any, data: Any, target: Any) -> Any:
+        kernels, others, statistics, memories, steps = trained
         network, in_use = self._network, self._in_use
-        pieces = _split(vectors, shapes["vector_sizes"], len(network.vectors))
-        moving = _split(statistics, shapes["statistic_sizes"], len(network.statistics))
-        places = {name: index for index, name in enumerate(network.dropouts)}
-
-        def mask(name: str, like: Any) -> Any:
-            keys = step_keys(dials["seed"], steps, place_of(name))
-            return dropout_mask(keys, dials["silenced"][:, places[name]], dials["gain"][:, places[name]], like)
-
-        updates: dict[str, Any] = {}
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([matrices, pieces])
-            categories = network.categories(shapes["category_counts"])
-            output = network(data, Pass(network.parts(matrices, pieces, moving), updates, mask, categories))
-            loss = self._loss(output, target, data.get(ROW_WEIGHT), dials)
-            total = tf.reduce_sum(loss)
-        gradients = tape.gradient(total, [*matrices, *pieces])
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        weights = [*matrices, vectors]
-        gradients = [*gradients[: len(matrices)], tf.squeeze(tf.concat(gradients[len(matrices) :], -1), 1)]
+        over_rows = RowSums(tf.shape(target)[1])
+        masks = dict(zip(network.dropouts, fixed.masks.draw(steps, tf.shape(target)[1]), strict=True))
+        lesson = Lesson(over_rows, lambda name: masks[name](), {})
+        parts = fixed.kernels.split(kernels) | fixed.others.split(others)
+        output, back = network.learn(data, Pass(parts, fixed.categories, lesson))
+        loss, upstream = self._loss(output, target, data.get(ROW_WEIGHT), dials, over_rows)
+        found = back(upstream)
+        weights = [kernels, others]
+        gradients = [fixed.kernels.join(found), fixed.others.join(found)]
         if "model.l2" in in_use:
-            gradients = [
-                gradient + 2.0 * per_slot(dials["l2"], weight) * weight if is_kernel else gradient
-                for gradient, weight, is_kernel in zip(gradients, weights, (*network.is_kernel, False), strict=True)
-            ]
+            gradients[0] += fixed.l2 * kernels
         if "model.bias_l2" in in_use:
-            gradients[-1] += 2.0 * dials["bias_l2"][:, None] * shapes["bias_mask"] * vectors
+            gradients[1] += fixed.bias_l2 * others
         if "training.clip_norm" in in_use:
             gradients = clip_by_norm(gradients, dials["clip_norm"])
         made = tf.cast(steps, tf.float32)
@@ -200,34 +223,37 @@ class Program:
             weights = decay(weights, rates, dials["weight_decay"])
         weights, memories = update(self._optimizer, weights, gradients, memories, made, rates, dials)
         if "model.l1" in in_use:
-            weights = [
-                soft_threshold(weight, rates * dials["l1"]) if is_kernel else weight
-                for weight, is_kernel in zip(weights, (*network.is_kernel, False), strict=True)
-            ]
-        if updates:
-            statistics = tf.squeeze(tf.concat([updates[variable.path] for variable in network.statistics], -1), 1)
-        return (weights[:-1], weights[-1], statistics, memories, steps + tf.constant(1, tf.uint32)), loss
+            weights[0] = soft_threshold(weights[0], rates * dials["l1"])
+        if network.statistics:
+            statistics = statistics * fixed.kept + fixed.statistics.join(lesson.statistics) * fixed.renewed
+        return (*weights, statistics, memories, steps + tf.constant(1, tf.uint32)), loss
 
-    def _loss(self, output: Any, target: Any, row_weight: Any, dials: Any) -> Any:
-        """Return each slot's mean loss over its rows, without penalties, (slots,)."""
+    def _loss(self, output: Any, target: Any, row_weight: Any, dials: Any, over_rows: RowSums) -> tuple[Any, Any]:
+        """Return each slot's mean loss over its rows, without penalties, (slots,), and its gradient.
+
+        The gradient is with respect to the output, and of its shape.
+        """
         if self._task == "regression":
-            squares = tf.square(output - target)
-            return mean_slots(squares if row_weight is None else squares * row_weight)
-        wanted = target
-        if "training.label_smoothing" in self._in_use:
-            smoothing = dials["label_smoothing"][:, None, None]
-            classes = 2.0 if self._task == "binary" else tf.cast(tf.shape(target)[-1], tf.float32)
-            wanted = target * (1.0 - smoothing) + smoothing / classes
-        if self._task == "binary":
-            by_row = tf.squeeze(in_registers(tf.nn.sigmoid_cross_entropy_with_logits, wanted, output), -1)
+            difference = output - target
+            by_row, upstream = tf.squeeze(tf.square(difference), -1), 2.0 * difference
         else:
-            by_row = cross_entropy(output, wanted)
-        if "training.class_weight" in self._in_use:
-            shares = tf.concat([1.0 - target, target], -1) if self._task == "binary" else target
-            by_row *= tf.reduce_sum(shares * dials["class_weight"][:, None, :], -1)
+            wanted = target
+            if "training.label_smoothing" in self._in_use:
+                smoothing = dials["label_smoothing"][:, None, None]
+                classes = 2.0 if self._task == "binary" else tf.cast(tf.shape(target)[-1], tf.float32)
+                wanted = target * (1.0 - smoothing) + smoothing / classes
+            if self._task == "binary":
+                losses, upstream = binary_cross_entropy(output, wanted)
+                by_row = tf.squeeze(losses, -1)
+            else:
+                by_row, upstream = cross_entropy(output, wanted)
+            if "training.class_weight" in self._in_use:
+                shares = tf.concat([1.0 - target, target], -1) if self._task == "binary" else target
+                counts = tf.reduce_sum(shares * dials["class_weight"][:, None, :], -1)
+                by_row, upstream = by_row * counts, upstream * counts[:, :, None]
         if row_weight is not None:
-            by_row *= tf.squeeze(row_weight, -1)
-        return mean_slots(by_row)
+            by_row, upstream = by_row * tf.squeeze(row_weight, -1), upstream * row_weight
+        return tf.squeeze(over_rows.mean(by_row[:, :, None]), (1, 2)), upstream / over_rows.count
 
     def _predict_rows(self, parts: Any, shapes: Any, data: Any, scales: Any) -> Any:
         output = self._network(data, self._judging(parts, shapes))
@@ -239,21 +265,20 @@ class Program:
         return softmax(output)
 
     def _weights_signature(self) -> Any:
-        matrices = [tf.TensorSpec([None, None, None]) for _ in self._network.matrices]
-        return matrices, tf.TensorSpec([None, None]), tf.TensorSpec([None, None])
+        return [tf.TensorSpec([None, None])] * 3
 
     def _shapes_signature(self) -> Any:
-        sizes = tf.TensorSpec([None], tf.int32)
-        bias_mask = tf.TensorSpec([None])
-        return {"vector_sizes": sizes, "statistic_sizes": sizes, "bias_mask": bias_mask, "category_counts": sizes}
+        shapes, numbers = tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([None], tf.int32)
+        several = {"kernels": shapes, "others": shapes, "statistics": shapes}
+        return {**several, "bias_mask": tf.TensorSpec([None]), "dropouts": numbers, "categories": numbers}
 
     def _epoch_signature(self) -> Any:
-        matrices, vectors, statistics = self._weights_signature()
-        memories = [*matrices, vectors] * MEMORIES[self._optimizer]
+        weights = self._weights_signature()
+        memories = [tf.TensorSpec([None, None])] * (2 * MEMORIES[self._optimizer])
         dials: dict[str, Any] = {name: tf.TensorSpec([None]) for name in (*_FLOATS, *_PENALTIES)}
         dials |= {"gain": tf.TensorSpec([None, None]), "class_weight": tf.TensorSpec([None, None])}
         dials |= {"silenced": tf.TensorSpec([None, None], tf.uint32), "seed": tf.TensorSpec([None], tf.uint32)}
-        state = (matrices, vectors, statistics, memories, tf.TensorSpec([None], tf.uint32))
+        state = (*weights, memories, tf.TensorSpec([None], tf.uint32))
         rows = tf.TensorSpec([None, None])
         order = tf.TensorSpec([None, None], tf.int32)
         return [state, self._shapes_signature(), dials, self._inputs, rows, order, tf.TensorSpec([], tf.int32)]
@@ -265,8 +290,3 @@ class Program:
             if name != ROW_WEIGHT
         }
         return [self._weights_signature(), self._shapes_signature(), inputs, tf.TensorSpec([None, 2])]
-
-
-def _split(joined: Any, sizes: Any, count: int) -> list[Any]:
-    """Take vectors apart: (slots, n) to (slots, 1, size) each."""
-    return list(tf.split(joined[:, None, :], sizes, -1, num=count)) if count else []

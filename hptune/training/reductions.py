@@ -34,6 +34,8 @@ def in_registers(function: Callable[..., Any], *tensors: Any) -> Any:
     Returns:
         Of the same shape.
     """
+    if tensors[0].shape.rank == 1:
+        return function(*(tf.tile(tensor[:, None], (1, _REGISTER)) for tensor in tensors))[:, 0]
     shape = tf.shape(tensors[0])
     count = tf.size(tensors[0]) // shape[0]
 
@@ -44,25 +46,30 @@ def in_registers(function: Callable[..., Any], *tensors: Any) -> Any:
     return tf.reshape(function(*map(filled, tensors))[:, :count], shape)
 
 
-def sum_rows(x: Any) -> Any:
-    """Return each slot's sum over its rows: (slots, rows, n) to (slots, 1, n)."""
-    return tf.matmul(tf.ones((1, 1, tf.shape(x)[1])), x)
+class RowSums:
+    """Sums over so many rows, (slots, rows, n) to (slots, 1, n)."""
 
+    def __init__(self, rows: Any) -> None:
+        """Make what all of them share.
 
-def mean_rows(x: Any) -> Any:
-    """Return each slot's mean over its rows: (slots, rows, n) to (slots, 1, n)."""
-    return sum_rows(x) / tf.cast(tf.shape(x)[1], x.dtype)
+        Args:
+            rows: How many, int32.
+        """
+        self.count = tf.cast(rows, tf.float32)
+        self._ones = tf.ones((1, 1, rows))
+
+    def sum(self, x: Any) -> Any:
+        """Return each slot's sum over its rows."""
+        return tf.matmul(self._ones, x)
+
+    def mean(self, x: Any) -> Any:
+        """Return each slot's mean over its rows."""
+        return self.sum(x) / self.count
 
 
 def sum_slots(x: Any) -> Any:
-    """Return the sum of all numbers of each slot: (slots, ...) to (slots,)."""
-    lines = tf.reshape(x, (tf.shape(x)[0], -1, 1))
-    return tf.squeeze(sum_rows(lines), (1, 2))
-
-
-def mean_slots(x: Any) -> Any:
-    """Return the mean of all numbers of each slot: (slots, ...) to (slots,)."""
-    return sum_slots(x) / tf.cast(tf.size(x) // tf.shape(x)[0], x.dtype)
+    """Return the sum of the numbers of each slot: (slots, n) to (slots,)."""
+    return tf.squeeze(RowSums(tf.shape(x)[1]).sum(x[:, :, None]), (1, 2))
 
 
 def softmax(logits: Any) -> Any:
@@ -85,24 +92,34 @@ def log_softmax(logits: Any) -> Any:
     return centred - in_registers(tf.math.log, total)
 
 
-@tf.custom_gradient
-def cross_entropy(logits: Any, target: Any) -> Any:
-    """Return -sum(target log softmax(logits)) over the last axis.
+def cross_entropy(logits: Any, target: Any) -> tuple[Any, Any]:
+    """Return -sum(target log softmax(logits)) over the last axis, and its gradient.
 
     Args:
         logits: (slots, ..., classes).
-        target: Of the same shape; each row sums to 1. It has no gradient.
+        target: Of the same shape; each row sums to 1.
 
     Returns:
-        (slots, ...).
+        (slots, ...), and that with respect to the logits, of their shape.
     """
     centred = _centred(logits)
     exponentials, total = _exponentials(centred)
+    loss = tf.reduce_sum(target * (in_registers(tf.math.log, total) - centred), -1)
+    return loss, exponentials / total - target
 
-    def gradient(upstream: Any) -> tuple[Any, None]:
-        return (exponentials / total - target) * upstream[..., None], None
 
-    return tf.reduce_sum(target * (in_registers(tf.math.log, total) - centred), -1), gradient
+def binary_cross_entropy(logits: Any, target: Any) -> tuple[Any, Any]:
+    """Return -target log(s) - (1 - target) log(1 - s), where s is the sigmoid of the logit, and its gradient.
+
+    Args:
+        logits: (slots, ...).
+        target: Of the same shape, from 0 to 1.
+
+    Returns:
+        Both of that shape, the gradient with respect to the logits.
+    """
+    loss = in_registers(tf.nn.sigmoid_cross_entropy_with_logits, target, logits)
+    return loss, in_registers(tf.sigmoid, logits) - target
 
 
 def _centred(logits: Any) -> Any:

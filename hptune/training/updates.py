@@ -20,11 +20,6 @@ _BETA_1, _BETA_2, _RHO, _EPSILON = 0.9, 0.999, 0.9, 1e-7
 MEMORIES = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 1, "nesterov": 1}
 
 
-def per_slot(numbers: Any, like: Any) -> Any:
-    """Give numbers (slots,) as many axes as a tensor of weights has."""
-    return tf.reshape(numbers, (-1, 1, 1) if len(like.shape) == 3 else (-1, 1))
-
-
 def learning_rates(dials: Any, steps: Any) -> Any:
     """Return each slot's learning rate at a step; as `WarmupCosine`, which see.
 
@@ -50,7 +45,7 @@ def clip_by_norm(gradients: Sequence[Any], largest: Any) -> list[Any]:
     # As Keras computes it: largest * min(1 / norm, 1 / largest); a norm that is not finite makes all of it NaN.
     factor = tf.where(tf.math.is_inf(largest), 1.0, in_registers(_clipped, norm, largest))
     factor = tf.where(tf.math.is_finite(norm), factor, math.nan)
-    return [gradient * per_slot(factor, gradient) for gradient in gradients]
+    return [gradient * factor[:, None] for gradient in gradients]
 
 
 def _clipped(norm: Any, largest: Any) -> Any:
@@ -64,12 +59,12 @@ def _corrected(rates: Any, t: Any) -> Any:
 
 def decay(weights: Sequence[Any], rates: Any, decays: Any) -> list[Any]:
     """Shrink all weights by the learning rate times the decay; Loshchilov and Hutter, 2019, algorithm 2, line 12."""
-    return [weight - weight * per_slot(decays, weight) * per_slot(rates, weight) for weight in weights]
+    return [weight - weight * decays[:, None] * rates[:, None] for weight in weights]
 
 
 def soft_threshold(weights: Any, thresholds: Any) -> Any:
     """Make the proximal step of L1: sign(w) max(|w| - threshold, 0), which is w less w cut off at the threshold."""
-    most = per_slot(thresholds, weights)
+    most = thresholds[:, None]
     return weights - tf.minimum(tf.maximum(weights, -most), most)
 
 
@@ -86,7 +81,7 @@ def update(
 
     Args:
         optimizer: adam, adamw, rmsprop, sgd, or `nesterov`.
-        weights: (slots, ...) each.
+        weights: (slots, n) each.
         gradients: Of the same shapes.
         memories: Zero at first; as many times the weights as `MEMORIES` says, one kind after the other.
         steps: Steps made before, float32 (slots,).
@@ -104,25 +99,21 @@ def update(
         half = len(weights)
         first = [m + (g - m) * (1 - _BETA_1) for m, g in zip(memories[:half], gradients, strict=True)]
         second = [v + (tf.square(g) - v) * (1 - _BETA_2) for v, g in zip(memories[half:], gradients, strict=True)]
-        alpha = in_registers(_corrected, rates, steps + 1.0)
-        moved = [
-            w - (m * per_slot(alpha, w)) / (tf.sqrt(v) + _EPSILON)
-            for w, m, v in zip(weights, first, second, strict=True)
-        ]
+        alpha = in_registers(_corrected, rates, steps + 1.0)[:, None]
+        moved = [w - (m * alpha) / (tf.sqrt(v) + _EPSILON) for w, m, v in zip(weights, first, second, strict=True)]
         return moved, [*first, *second]
+    rates = rates[:, None]
     if optimizer == "rmsprop":
         squares = [_RHO * v + (1 - _RHO) * tf.square(g) for v, g in zip(memories, gradients, strict=True)]
         moved = [
-            w - (per_slot(rates, w) * g) * in_registers(tf.math.rsqrt, v + _EPSILON)
+            w - (rates * g) * in_registers(tf.math.rsqrt, v + _EPSILON)
             for w, g, v in zip(weights, gradients, squares, strict=True)
         ]
         return moved, squares
-    pulls = [g * per_slot(rates, g) for g in gradients]
-    speeds = [m * per_slot(dials["momentum"], m) - pull for m, pull in zip(memories, pulls, strict=True)]
+    pulls = [g * rates for g in gradients]
+    momentum = dials["momentum"][:, None]
+    speeds = [m * momentum - pull for m, pull in zip(memories, pulls, strict=True)]
     if optimizer == "sgd":
         return [w + speed for w, speed in zip(weights, speeds, strict=True)], speeds
-    moved = [
-        w + (speed * per_slot(dials["momentum"], w) - pull)
-        for w, speed, pull in zip(weights, speeds, pulls, strict=True)
-    ]
+    moved = [w + (speed * momentum - pull) for w, speed, pull in zip(weights, speeds, pulls, strict=True)]
     return moved, speeds

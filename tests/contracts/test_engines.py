@@ -28,13 +28,12 @@ from hptune.training.population import Population, Programs
 from hptune.training.predicting import Predictor, Rows
 from hptune.training.program import Program
 from hptune.training.reductions import (
+    RowSums,
+    binary_cross_entropy,
     cross_entropy,
     in_registers,
     log_softmax,
-    mean_rows,
-    mean_slots,
     softmax,
-    sum_rows,
     sum_slots,
 )
 from hptune.training.serving import serve
@@ -382,16 +381,28 @@ def test_one_of_many_has_the_same_bytes_alone(optimizer: str, tmp_path: Path) ->
     assert [files_of(one) for one in alone] == [files_of(one) for one in many]
 
 
+def with_gradient(function: Callable[[Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Let TensorFlow find the gradient of a function of logits."""
+
+    def both(x: Any, target: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return y, tape.gradient(y, x)
+
+    return both
+
+
 REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "sum_rows": lambda x, target: sum_rows(x),
-    "mean_rows": lambda x, target: mean_rows(x),
-    "sum_slots": lambda x, target: sum_slots(x),
-    "mean_slots": lambda x, target: mean_slots(x),
-    "softmax": lambda x, target: softmax(x),
-    "log_softmax": lambda x, target: log_softmax(x),
+    "sums over rows": lambda x, target: (RowSums(x.shape[1]).sum(x), RowSums(x.shape[1]).mean(x)),
+    "sum_slots": lambda x, target: [sum_slots(tf.reshape(x, (x.shape[0], -1)))],
+    "softmax": with_gradient(softmax),
+    "log_softmax": with_gradient(log_softmax),
     "cross_entropy": cross_entropy,
-    "products": lambda x, target: tf.matmul(x, target, transpose_a=True),
-    "in_registers": lambda x, target: in_registers(tf.nn.sigmoid_cross_entropy_with_logits, target, x),
+    "binary_cross_entropy": binary_cross_entropy,
+    "products": lambda x, target: [tf.matmul(x, target, transpose_a=True)],
+    "in_registers": with_gradient(lambda x: in_registers(keras.activations.gelu, x)),
+    "in_registers, a number a slot": with_gradient(lambda x: in_registers(tf.exp, x[:, 0, 0])),
 }
 # Rows and columns with which TensorFlow's own kernels depend on the number of slots or on where one stands.
 SHAPES = ((32, 10), (53, 53), (128, 10), (143, 17), (221, 287), (346, 11), (77, 39), (394, 3), (463, 186))
@@ -402,10 +413,7 @@ def test_a_reduction_depends_neither_on_the_number_of_slots_nor_on_their_places(
     generator = np.random.default_rng(0)
 
     def results(x: Any, target: Any) -> list[Any]:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = REDUCTIONS[name](x, target)
-        return [y.numpy(), tape.gradient(y, x).numpy()]
+        return [found.numpy() for found in REDUCTIONS[name](x, target)]
 
     for rows, columns in SHAPES:
         x = generator.normal(size=(24, rows, columns)).astype(np.float32) * 5
@@ -421,24 +429,22 @@ def test_a_reduction_depends_neither_on_the_number_of_slots_nor_on_their_places(
 def test_sums_are_sums() -> None:
     x = np.random.default_rng(0).normal(size=(8, 5, 3)).astype(np.float32)
 
-    assert np.allclose(sum_rows(x), x.sum(1, keepdims=True), atol=1e-6)
-    assert np.allclose(mean_rows(x), x.mean(1, keepdims=True), atol=1e-6)
-    assert np.allclose(sum_slots(x), x.sum((1, 2)), atol=1e-6)
-    assert np.allclose(mean_slots(x[:, :, 0]), x[:, :, 0].mean(1), atol=1e-6)
+    assert np.allclose(RowSums(5).sum(x), x.sum(1, keepdims=True), atol=1e-6)
+    assert np.allclose(RowSums(5).mean(x), x.mean(1, keepdims=True), atol=1e-6)
+    assert np.allclose(sum_slots(x[:, :, 0]), x[:, :, 0].sum(1), atol=1e-6)
 
 
 def test_softmax_and_its_losses_are_those_of_tensorflow() -> None:
     logits = tf.constant([[[0.0, 1000.0, -1000.0], [1.0, 2.0, 3.0]]] * 8)
     target = tf.constant([[[0.1, 0.8, 0.1], [0.0, 0.0, 1.0]]] * 8)
-    outcomes = []
+    for function, theirs in (
+        (cross_entropy, tf.nn.softmax_cross_entropy_with_logits),
+        (binary_cross_entropy, tf.nn.sigmoid_cross_entropy_with_logits),
+    ):
+        expected = with_gradient(partial(theirs, target))(logits, target)
+        for ours, other in zip(function(logits, target), expected, strict=True):
+            assert np.allclose(ours, other, rtol=1e-6, atol=1e-7)
 
-    for function in (cross_entropy, lambda x, wanted: tf.nn.softmax_cross_entropy_with_logits(wanted, x)):
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            loss = function(logits, target)
-        outcomes.append([loss.numpy(), tape.gradient(loss, logits).numpy()])
-
-    assert all(np.allclose(ours, theirs, rtol=1e-6, atol=1e-7) for ours, theirs in zip(*outcomes, strict=True))
     assert np.allclose(softmax(logits), tf.nn.softmax(logits), rtol=1e-6)
     assert np.allclose(log_softmax(logits), tf.nn.log_softmax(logits), rtol=1e-6)
 
