@@ -4,8 +4,9 @@ Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table d
 
 hptune's Bayesian search (with each width of batches asked for) against KerasTuner's and Optuna's TPE with Keras, in the
 space `mixed` of against_peers.py. Each process runs for the longest time; what it had found earlier is read from when
-its trials ended, so one run answers for every time. Prints a line a run, and the mean over the seeds last. The peers'
-scripts take numbers only, so that hptune is alone on the table eucalyptus.
+its trials ended, so one run answers for every time. Prints a line a run, and the mean over the seeds last. What is found
+goes to `build/equal_time.jsonl`, and a later call goes on from there: remove the file after a change of hptune. The
+peers' scripts take numbers only, so that hptune is alone on the table eucalyptus.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from against_peers import DIGITS, FOLDER, SATIMAGE, TABLES, TARGETS, measure, write_experiment
+from against_peers import DIGITS, FOLDER, PEERS, SATIMAGE, TABLES, TARGETS, measure, write_experiment
 
 EPOCHS = 20
+RESULTS = FOLDER.parent / "build" / "equal_time.jsonl"
 Found = list[tuple[float, float]]
 
 
@@ -62,6 +64,30 @@ def best_by(found: Found, seconds: int) -> float:
     return max((score for when, score in found if when <= seconds), default=0.0)
 
 
+def on_record() -> dict[tuple[str, str, int, int], Found]:
+    """Read what earlier calls have found, by table, tool, seed and seconds."""
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    rows = [json.loads(line) for line in lines]
+    return {
+        (row["table"], row["tool"], row["seed"], row["seconds"]): [(when, score) for when, score in row["found"]]
+        for row in rows
+    }
+
+
+def search(table: str, tool: str, seed: int, seconds: int) -> Found:
+    """Let a tool search for so long, and put on record what it found."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if tool in PEERS:
+            found = found_by_peer(Path(scratch), tool, table, seed, seconds)
+        else:
+            found = found_by_hptune(Path(scratch), table, seed, int(tool.rpartition(" ")[2]), seconds)
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a") as lines:
+        row = {"table": table, "tool": tool, "seed": seed, "seconds": seconds, "found": found}
+        lines.write(json.dumps(row) + "\n")
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,25 +97,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[4])
     parser.add_argument("--no-peers", action="store_true")
     asked = parser.parse_args()
+    longest, known = max(asked.seconds), on_record()
     for table in asked.table or (DIGITS, "satimage"):
         if table != DIGITS and not (TABLES / table).is_dir():
             print(f"{table}: skipped, no such folder in {TABLES}")
             continue
-        peers = () if asked.no_peers or table == "eucalyptus" else ("KerasTuner", "Optuna")
+        peers = () if asked.no_peers or table == "eucalyptus" else PEERS
         tools = [*(f"hptune, {batch}" for batch in asked.batch), *peers]
         scores: dict[tuple[str, int], list[float]] = {(tool, time): [] for tool in tools for time in asked.seconds}
+        # Seed by seed, so that what drifts with the machine falls on all tools.
         for seed in range(1, asked.seeds + 1):
             for tool in tools:
-                with tempfile.TemporaryDirectory() as scratch:
-                    folder, longest = Path(scratch), max(asked.seconds)
-                    if tool in peers:
-                        found = found_by_peer(folder, tool, table, seed, longest)
-                    else:
-                        found = found_by_hptune(folder, table, seed, int(tool.rpartition(" ")[2]), longest)
+                found = known.get((table, tool, seed, longest)) or search(table, tool, seed, longest)
                 for time in asked.seconds:
                     scores[tool, time].append(best_by(found, time))
                 told = "  ".join(f"{time} s {scores[tool, time][-1]:.4f}" for time in asked.seconds)
-                print(f"{table:>9} seed {seed} {tool:>12}  {told}", flush=True)
+                print(f"{table:>9} seed {seed} {tool:>12}  {told}  {len(found)} times", flush=True)
         for tool in tools:
             means = "  ".join(f"{time} s {statistics.mean(scores[tool, time]):.4f}" for time in asked.seconds)
             print(f"{table:>9} mean   {tool:>12}  {means}", flush=True)

@@ -79,9 +79,10 @@ class Masks:
         if not self._count:
             return []
         keys = tf.unstack(_mix(self._keys + steps * _word(_STEP))[:, :, None, None], num=self._count)
+        first = tf.stack([1, rows, -1])
 
         def drawn(key: Any, positions: Any, threshold: Any, gain: Any) -> Any:
-            words = _scramble(tf.bitwise.bitwise_xor(positions[:, :rows], key))
+            words = _scramble(tf.bitwise.bitwise_xor(tf.slice(positions, (0, 0, 0), first), key))
             return tf.where(words < threshold, 0.0, gain)
 
         given = zip(keys, self._positions, self._thresholds, self._gains, strict=True)
