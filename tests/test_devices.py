@@ -11,6 +11,7 @@ import pytest
 from hptune.training import crew
 from hptune.training.capacity import share_of_memory
 from hptune.training.crew import Crew, gather_crew
+from hptune.training.workers import WORKER_ENVIRONMENT
 
 GIB = 1 << 30
 
@@ -78,17 +79,14 @@ def test_workers_take_turns_with_the_graphics_processors(monkeypatch: pytest.Mon
         monkeypatch.setattr(place, name, lambda *given: None)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["first", "second"])
     monkeypatch.setattr(tf.config, "set_visible_devices", lambda *given: told.append(("visible", *given)))
-    monkeypatch.setattr(experimental, "set_memory_growth", lambda *given: told.append(("growth", *given)))
     monkeypatch.setattr(experimental, "enable_tensor_float_32_execution", lambda flag: told.append(("tf32", flag)))
 
     for worker in (0, 3):
         configure_runtime(worker)
 
-    assert told == [
-        entry
-        for device in ("first", "second")
-        for entry in (("visible", device, "GPU"), ("growth", device, True), ("tf32", False))
-    ]
+    assert told == [entry for device in ("first", "second") for entry in (("visible", device, "GPU"), ("tf32", False))]
+    # What they need of its memory is for the environment to say, before TensorFlow looks at the device.
+    assert WORKER_ENVIRONMENT["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
 
 
 @pytest.mark.tensorflow

@@ -23,8 +23,6 @@ def configure_runtime(worker: int = 0) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     if gpus := tf.config.list_physical_devices("GPU"):
-        own = gpus[worker % len(gpus)]
-        tf.config.set_visible_devices(own, "GPU")
-        tf.config.experimental.set_memory_growth(own, True)
+        tf.config.set_visible_devices(gpus[worker % len(gpus)], "GPU")
         # Ten bits of a product are too few for an artifact that is held against the search to five digits.
         tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -104,8 +104,8 @@ def _batch_norm(layer: Any, weights: Pass, x: Any) -> tuple[Any, Pull]:
     def pull(upstream: Any) -> tuple[Sequence[Any], dict[str, Any]]:
         to_offset = over_rows.sum(upstream)
         to_scale = over_rows.sum(upstream * centred) / deviation
-        pull_back = centred * (to_scale / (deviation * over_rows.count))
-        to_x = (upstream - to_offset / over_rows.count - pull_back) * gain
+        through_variance = centred * (to_scale / (deviation * over_rows.count))
+        to_x = (upstream - to_offset / over_rows.count - through_variance) * gain
         return [to_x], {layer.gamma.path: to_scale, layer.beta.path: to_offset}
 
     return centred * gain + offset, pull
