@@ -60,10 +60,12 @@ class Masks:
         self._keys = _mix(seeds + numbers[:, None])
         self._thresholds = tf.unstack(tf.transpose(silenced)[:, :, None, None], num=self._count)
         self._gains = tf.unstack(tf.transpose(gains)[:, :, None, None], num=self._count)
+        if not self._count:
+            return
         # Positions are the same for all slots; what is left to do for each slot are two multiplications.
+        mixed = _mix(tf.cast(tf.range(rows * tf.reduce_max(widths)), tf.uint32) * _word(_POSITION))
         self._positions = [
-            tf.reshape(_mix(tf.cast(tf.range(rows * width), tf.uint32) * _word(_POSITION)), (1, rows, width))
-            for width in tf.unstack(widths, num=self._count)
+            tf.reshape(mixed[: rows * width], (1, rows, width)) for width in tf.unstack(widths, num=self._count)
         ]
 
     def draw(self, steps: Any, rows: Any) -> list[Callable[[], Any]]:

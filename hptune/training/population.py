@@ -34,6 +34,8 @@ from hptune.trial import Key, StoredFile
 ENGINE = "population"
 # More at a time would hold what all their units say of a block of rows.
 _CONCLUDED_TOGETHER = 8
+# Each holds the weights that it was built with.
+_KEPT_NETWORKS = 32
 
 Array = npt.NDArray[Any]
 
@@ -50,10 +52,11 @@ class _Slot:
 
 
 class Programs:
-    """Traced programs by signature, and the data of each preparation; what a worker keeps from trial to trial."""
+    """Traced programs, networks and the data of each preparation; what a worker keeps from trial to trial."""
 
     def __init__(self) -> None:
         self._programs: dict[tuple[Any, ...], Program] = {}
+        self._networks: dict[tuple[Any, ...], StackedNetwork] = {}
         self._sources: dict[Any, Sources] = {}
 
     def sources(self, job: Job) -> Sources:
@@ -61,6 +64,21 @@ class Programs:
         if job.rows not in self._sources:
             self._sources[job.rows] = Sources(job)
         return self._sources[job.rows]
+
+    def network(self, job: Job) -> StackedNetwork:
+        """Return the network of a trial's structure; Keras builds it in as long as a small one takes for an epoch.
+
+        Raises:
+            NotStackableError: If it cannot be trained this way.
+            ValueError: If it cannot be built at all.
+        """
+        key = (job.rows, structure_of(job.settings), job.dials)
+        known = self._networks.pop(key, None)
+        # Those that were asked for last stand last.
+        self._networks[key] = known or StackedNetwork(build_network(job, every_dropout=True), job.seed)
+        if len(self._networks) > _KEPT_NETWORKS:
+            del self._networks[next(iter(self._networks))]
+        return self._networks[key]
 
     def program(self, network: StackedNetwork, job: Job, inputs: Mapping[str, Any]) -> Program:
         """Return the program of a network's signature."""
@@ -86,7 +104,7 @@ class Population:
         self._sources = programs.sources(job)
         self._first = job
         self._batch: int = job.settings["training.batch_size"]
-        self._network = StackedNetwork(build_network(job, every_dropout=True), job.seed)
+        self._network = programs.network(job)
         self._program = programs.program(self._network, job, self._sources.given)
         self._optimizer: str = job.settings["training.optimizer"]
         self._shapes = Shapes.of(self._network)
