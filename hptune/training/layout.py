@@ -1,7 +1,7 @@
 """How the weights of many networks lie one after the other, and what that takes to know.
 
-Joined, all weights are one or two tensors for the optimizer, whatever the number of layers; widths are numbers that a
-trace is given, so that networks that differ in nothing else share one.
+Joined, they are two tensors for the optimizer, whatever the number of layers; widths are numbers that a trace is given,
+so that networks that differ in nothing else share one.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ from hptune.trial import Key, StoredFile
 ENGINE = "population"
 # More at a time would hold what all their units say of a block of rows.
 _CONCLUDED_TOGETHER = 8
-# Each holds the weights that it was built with.
-_KEPT_NETWORKS = 32
+# Each holds the weights that it was built with; one of more weights trains far longer than Keras builds it.
+_KEPT_NETWORKS, _KEPT_WEIGHTS = 32, 200_000
 
 Array = npt.NDArray[Any]
 
@@ -73,12 +73,13 @@ class Programs:
             ValueError: If it cannot be built at all.
         """
         key = (job.rows, structure_of(job.settings), job.dials)
-        known = self._networks.pop(key, None)
-        # Those that were asked for last stand last.
-        self._networks[key] = known or StackedNetwork(build_network(job, every_dropout=True), job.seed)
+        network = self._networks.pop(key, None) or StackedNetwork(build_network(job, every_dropout=True), job.seed)
+        if network.size <= _KEPT_WEIGHTS:
+            # Those that were asked for last stand last.
+            self._networks[key] = network
         if len(self._networks) > _KEPT_NETWORKS:
             del self._networks[next(iter(self._networks))]
-        return self._networks[key]
+        return network
 
     def program(self, network: StackedNetwork, job: Job, inputs: Mapping[str, Any]) -> Program:
         """Return the program of a network's signature."""

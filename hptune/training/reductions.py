@@ -7,10 +7,10 @@ by block, and what is left over beside full registers by another exponential. In
 drawn at random) a slot's last bits were others among 16 slots than among 8.
 
 Here a sum is a product with ones, which each slot has to itself (and which is faster than the kernel of sums). What is
-computed number by number is safe where the processor rounds correctly: +, -, *, /, square roots, and choices. All else
-(exp, log, powers, reciprocals and what is made of them) goes through full vector registers, `in_registers`: the kernels
-take what is left over beside them by another way. A product of one slot alone is another kernel than that of two; so
-there are always two.
+computed number by number is safe where the processor rounds correctly: +, -, *, /, square roots, and choices, but no
+quotient by a square root, of which TensorFlow makes a reciprocal root. All else (exp, log, powers, reciprocals and what
+is made of them) goes through full vector registers, `in_registers`: the kernels take what is left over beside them by
+another way. A product of one slot alone is another kernel than that of two; so there are always two.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _batch_norm(layer: Any, weights: Pass, x: Any) -> tuple[Any, Pull]:
     scale, offset = weights.parts[layer.gamma.path], weights.parts[layer.beta.path]
     if weights.lesson is None:
         mean, variance = weights.parts[layer.moving_mean.path], weights.parts[layer.moving_variance.path]
-        gain = scale / tf.sqrt(variance + layer.epsilon)
+        gain = scale * _inverse_root(variance + layer.epsilon)
         return x * gain + (offset - mean * gain), _nothing
     over_rows = weights.lesson.over_rows
     mean = over_rows.mean(x)
@@ -97,18 +97,25 @@ def _batch_norm(layer: Any, weights: Pass, x: Any) -> tuple[Any, Pull]:
     variance = over_rows.mean(tf.square(centred))
     weights.lesson.statistics[layer.moving_mean.path] = mean
     weights.lesson.statistics[layer.moving_variance.path] = variance
-    # Root and quotient are rounded correctly everywhere, the reciprocal root is not.
-    deviation = tf.sqrt(variance + layer.epsilon)
-    gain = scale / deviation
+    inverse = _inverse_root(variance + layer.epsilon)
+    gain = scale * inverse
 
     def pull(upstream: Any) -> tuple[Sequence[Any], dict[str, Any]]:
         to_offset = over_rows.sum(upstream)
-        to_scale = over_rows.sum(upstream * centred) / deviation
-        through_variance = centred * (to_scale / (deviation * over_rows.count))
+        to_scale = over_rows.sum(upstream * centred) * inverse
+        through_variance = centred * (to_scale * inverse / over_rows.count)
         to_x = (upstream - to_offset / over_rows.count - through_variance) * gain
         return [to_x], {layer.gamma.path: to_scale, layer.beta.path: to_offset}
 
     return centred * gain + offset, pull
+
+
+def _inverse_root(x: Any) -> Any:
+    """Return 1 / sqrt(x) from operations that are rounded correctly everywhere.
+
+    TensorFlow makes a reciprocal root, which is not, of whatever is divided by a root.
+    """
+    return tf.sqrt(x) / x
 
 
 # TensorFlow's own depend on how many slots there are.
@@ -182,6 +189,7 @@ def _embedding(layer: Any, weights: Pass, codes: Any) -> tuple[Any, Pull]:
 
 
 def _get_item(operation: Any, weights: Pass, x: Any, key: Any) -> tuple[Any, Pull]:
+    """Take a column of codes, which are data."""
     del operation, weights
     return x[(slice(None), *key)], _nothing
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -98,6 +98,12 @@ class StackedNetwork:
         return output
 
     @property
+    def size(self) -> int:
+        """How many weights it has."""
+        size: int = self._model.count_params()
+        return size
+
+    @property
     def dropouts(self) -> tuple[str, ...]:
         """Names of the dropout layers, in the order of calling."""
         return tuple(call.operation.name for call in self._calls if isinstance(call.operation, keras.layers.Dropout))
@@ -163,8 +169,9 @@ class StackedNetwork:
         found = {}
         joined = (weights.kernels, weights.others, weights.statistics)
         for variables, tensor in zip(self._groups, joined, strict=True):
-            ends = np.cumsum([math.prod(variable.shape) for variable in variables])[:-1]
-            for variable, values in zip(variables, np.split(np.asarray(tensor[slot]), ends), strict=bool(variables)):
+            ends = np.cumsum([math.prod(variable.shape) for variable in variables])
+            # Behind the last end there is nothing.
+            for variable, values in zip(variables, np.split(np.asarray(tensor[slot]), ends)[:-1], strict=True):
                 found[variable.path] = values.reshape(variable.shape)
         return {variable.path: found[variable.path] for variable in self._model.weights}
 
@@ -211,8 +218,8 @@ class StackedNetwork:
                 if id(call.output) not in arrived:
                     continue
                 to_inputs, to_weights = pull(arrived.pop(id(call.output)))
-                _gather_up(found, to_weights)
-                _gather_up(arrived, dict(zip(call.tensors, to_inputs, strict=True)))
+                _gather_up(found, to_weights.items())
+                _gather_up(arrived, zip(call.tensors, to_inputs, strict=True))
             return found
 
         return values[self._output], back
@@ -227,9 +234,9 @@ class StackedNetwork:
         return values, pulls
 
 
-def _gather_up(sums: dict[_Key, Any], more: Mapping[_Key, Any]) -> None:
+def _gather_up(sums: dict[_Key, Any], more: Iterable[tuple[_Key, Any]]) -> None:
     """Add gradients to what has arrived at the same place before."""
-    for key, gradient in more.items():
+    for key, gradient in more:
         if gradient is not None:
             sums[key] = sums[key] + gradient if key in sums else gradient
 

@@ -67,6 +67,7 @@ DETERMINISTIC: dict[str, dict[str, Any]] = {
     "cosine with warm-up": {"training.schedule": "cosine", "training.warmup": 0.3},
     "warm-up alone": {"training.warmup": 0.3},
     "label smoothing": {"training.label_smoothing": 0.1},
+    "another activation": {"model.activation": "gelu"},
     "balanced classes": {"training.class_weight": "balanced"},
     "embedding": {"data.preparation.categorical": "embedding"},
     "large batch": {"training.batch_size": 500},
@@ -294,7 +295,11 @@ def test_an_activation_treats_slots_as_rows(activation: str) -> None:
     assert np.allclose(together, np.stack([np.asarray(function(tf.constant(slot))) for slot in x]), rtol=1e-6)
 
 
+# A width that fills no vector registers.
+ODD = 9
 EVERYTHING: dict[str, Any] = {
+    "model.units": ODD,
+    "model.input_batch_norm": True,
     "model.dropout": 0.3,
     "model.input_dropout": 0.1,
     "model.batch_norm": "before",
@@ -371,6 +376,7 @@ def test_folds_side_by_side_read_rows_of_their_own(task: str, tmp_path: Path) ->
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd", "adam"])
 def test_one_of_many_has_the_same_bytes_alone(optimizer: str, tmp_path: Path) -> None:
     settings = {"training.optimizer": optimizer, "model.batch_norm": "after", "model.activation": "silu"}
+    settings |= {"model.units": ODD, "model.input_batch_norm": True}
     job = dataclasses.replace(make_job(tmp_path, **settings), dials=frozenset(OFF))
     many = [in_folder(job, f"many-{seed}", seed=seed) for seed in range(5)]
     alone = [in_folder(job, f"alone-{seed}", seed=seed) for seed in range(5)]
