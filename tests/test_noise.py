@@ -20,7 +20,7 @@ def standardized(rate: float, seed: int) -> np.ndarray:
     thresholds = tf.fill([SLOTS, 1], tf.constant(np.uint32(rate * 2**32)))
     masks = Masks(seeds, [7], tf.constant([FEATURES]), thresholds, tf.ones((SLOTS, 1)), ROWS)
     drawn = [masks.draw(tf.fill([SLOTS], tf.constant(np.uint32(step))), ROWS) for step in range(STEPS)]
-    kept = np.stack([mask() for (mask,) in drawn])
+    kept = np.stack([mask for (mask,) in drawn])
     standard: np.ndarray = (kept - (1 - rate)) / np.sqrt(rate * (1 - rate))
     return standard
 
@@ -60,7 +60,7 @@ def test_each_dropout_draws_for_itself_and_the_first_rows_of_many() -> None:
     for number, mask in enumerate(several):
         own = slice(number, number + 1)
         alone = Masks(seeds, places[own], tf.constant(widths[own]), thresholds[:, own], gains[:, own], ROWS)
-        ((whole),) = alone.draw(steps, ROWS)
-        assert mask().shape == (2, 5, widths[number])
-        assert np.array_equal(mask(), whole()[:, :5])
-        assert set(np.unique(whole())) == {0.0, np.float32(gains[0, number])}
+        (whole,) = alone.draw(steps, ROWS)
+        assert mask.shape == (2, 5, widths[number])
+        assert np.array_equal(mask, whole[:, :5])
+        assert set(np.unique(whole)) == {0.0, np.float32(gains[0, number])}

@@ -6,8 +6,7 @@ keys give equal bits wherever a slot stands and whoever stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ class Masks:
             tf.reshape(mixed[: rows * width], (1, rows, width)) for width in tf.unstack(widths, num=self._count)
         ]
 
-    def draw(self, steps: Any, rows: Any) -> list[Callable[[], Any]]:
+    def draw(self, steps: Any, rows: Any) -> list[Any]:
         """Draw which values are silenced in a step.
 
         Args:
@@ -76,7 +75,7 @@ class Masks:
             rows: Of this step.
 
         Returns:
-            For each dropout a function that makes the mask: 0 or the gain, (slots, rows, features).
+            The mask of each dropout: 0 or the gain, (slots, rows, features).
         """
         if not self._count:
             return []
@@ -88,4 +87,4 @@ class Masks:
             return tf.where(words < threshold, 0.0, gain)
 
         given = zip(keys, self._positions, self._thresholds, self._gains, strict=True)
-        return [partial(drawn, *one) for one in given]
+        return [drawn(*one) for one in given]

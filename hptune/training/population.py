@@ -252,11 +252,7 @@ class Population:
             def choose(new: Any, old: Any) -> Any:
                 return tf.where(flags[:, None], new, old)
 
-            self._best = Weights(
-                choose(now.kernels, before.kernels),
-                choose(now.others, before.others),
-                choose(now.statistics, before.statistics),
-            )
+            self._best = Weights(*map(choose, now, before))
 
     def _conclude(self, over: Sequence[int]) -> list[tuple[Key, Fitted]]:
         """Write what is kept of trials that have ended, and say how they went."""
@@ -315,7 +311,7 @@ def _count(arrays: Mapping[str, Array], prefix: str) -> int:
 
 
 def _map_weights(change: Callable[[Any], Any], weights: Weights) -> Weights:
-    return Weights(change(weights.kernels), change(weights.others), change(weights.statistics))
+    return Weights(*map(change, weights))
 
 
 def _map_state(change: Callable[[Any], Any], state: State) -> State:
@@ -324,11 +320,7 @@ def _map_state(change: Callable[[Any], Any], state: State) -> State:
 
 
 def _joined_weights(several: Sequence[Weights]) -> Weights:
-    return Weights(
-        tf.concat([weights.kernels for weights in several], 0),
-        tf.concat([weights.others for weights in several], 0),
-        tf.concat([weights.statistics for weights in several], 0),
-    )
+    return Weights(*(tf.concat(parts, 0) for parts in zip(*several, strict=True)))
 
 
 def _joined_states(several: Sequence[State]) -> State:

@@ -120,8 +120,7 @@ class Program:
         Returns:
             The new state, and the mean loss of each slot's mini-batches, (slots,).
         """
-        weights = state.weights
-        trained = (weights.kernels, weights.others, weights.statistics, state.memories, state.steps)
+        trained = (*state.weights, state.memories, state.steps)
         given = (trained, vars(shapes), dict(dials), dict(data), target, order, tf.constant(batch))
         (*joined, memories, steps), loss = self._epoch(*given)
         return State(Weights(*joined), list(memories), steps), loss
@@ -138,16 +137,14 @@ class Program:
         Returns:
             float32 (slots, rows, classes) probabilities, or (slots, rows, 1) values.
         """
-        parts = [weights.kernels, weights.others, weights.statistics]
-        return self._predict(parts, vars(shapes), dict(data), scales)
+        return self._predict([*weights], vars(shapes), dict(data), scales)
 
     def units(self, weights: Weights, shapes: Shapes, data: Mapping[str, Any]) -> dict[str, Any]:
         """Compute what hidden units say of rows, (slots, rows, units) by names of layers; rows as in `predict`.
 
         It is asked once a trial, so that a trace would cost more than it saves.
         """
-        parts = [weights.kernels, weights.others, weights.statistics]
-        return self._network.units(dict(data), self._judging(parts, vars(shapes)))
+        return self._network.units(dict(data), self._judging(weights, vars(shapes)))
 
     def _judging(self, parts: Any, shapes: Any) -> Pass:
         """Return a pass in which nothing trains."""
@@ -200,9 +197,10 @@ class Program:
     def _step(self, trained: Any, fixed: _Fixed, dials: Any, data: Any, target: Any) -> Any:
         kernels, others, statistics, memories, steps = trained
         network, in_use = self._network, self._in_use
-        over_rows = RowSums(tf.shape(target)[1])
-        masks = dict(zip(network.dropouts, fixed.masks.draw(steps, tf.shape(target)[1]), strict=True))
-        lesson = Lesson(over_rows, lambda name: masks[name](), {})
+        rows = tf.shape(target)[1]
+        over_rows = RowSums(rows)
+        masks = dict(zip(network.dropouts, fixed.masks.draw(steps, rows), strict=True))
+        lesson = Lesson(over_rows, masks, {})
         parts = fixed.kernels.split(kernels) | fixed.others.split(others)
         output, back = network.learn(data, Pass(parts, fixed.categories, lesson))
         loss, upstream = self._loss(output, target, data.get(ROW_WEIGHT), dials, over_rows)

@@ -28,12 +28,12 @@ class Lesson:
 
     Attributes:
         over_rows: Sums over the rows of a mini-batch.
-        mask: Makes the mask of a dropout, (slots, rows, features), from its name.
+        masks: Of the dropouts by name, (slots, rows, features) each.
         statistics: Takes means and variances of the mini-batch, by the paths of the moving ones, (slots, 1, n).
     """
 
     over_rows: RowSums
-    mask: Callable[[str], Any]
+    masks: Mapping[str, Any]
     statistics: dict[str, Any]
 
 
@@ -151,7 +151,7 @@ def _activation(layer: Any, weights: Pass, x: Any) -> tuple[Any, Pull]:
 def _dropout(layer: Any, weights: Pass, x: Any) -> tuple[Any, Pull]:
     if weights.lesson is None:
         return x, _nothing
-    mask = weights.lesson.mask(layer.name)
+    mask = weights.lesson.masks[layer.name]
     return x * mask, lambda upstream: ([upstream * mask], {})
 
 

@@ -14,7 +14,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -34,8 +34,7 @@ class NotStackableError(Exception):
     """The network has a layer without a rule; it is trained by `keras.Model.fit`."""
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """The weights of stacked networks, one after the other, so that an optimizer works on all of them at once.
 
     Attributes:
@@ -167,8 +166,7 @@ class StackedNetwork:
     def by_path(self, weights: Weights, slot: int) -> dict[str, Array]:
         """Return the weights of one slot, by the paths of the model's variables."""
         found = {}
-        joined = (weights.kernels, weights.others, weights.statistics)
-        for variables, tensor in zip(self._groups, joined, strict=True):
+        for variables, tensor in zip(self._groups, weights, strict=True):
             ends = np.cumsum([math.prod(variable.shape) for variable in variables])
             # Behind the last end there is nothing.
             for variable, values in zip(variables, np.split(np.asarray(tensor[slot]), ends)[:-1], strict=True):
