@@ -1,6 +1,6 @@
 """The best validation score that each tool has found by the same wall-clock times, start-up included.
 
-Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table digits] [--batch 4 8] [--no-peers]
+Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table digits] [--batch growing 8] [--no-peers]
 
 hptune's Bayesian search (with each width of batches asked for) against KerasTuner's and Optuna's TPE with Keras, in the
 space `mixed` of against_peers.py. Each process runs for the longest time; what it had found earlier is read from when
@@ -23,13 +23,16 @@ from pathlib import Path
 from against_peers import DIGITS, FOLDER, PEERS, SATIMAGE, TABLES, TARGETS, measure, write_experiment
 
 EPOCHS = 20
+# The default: batches that grow with the results.
+GROWING = "growing"
 RESULTS = FOLDER.parent / "build" / "equal_time.jsonl"
 Found = list[tuple[float, float]]
 
 
-def found_by_hptune(folder: Path, table: str, seed: int, batch: int, seconds: int) -> Found:
+def found_by_hptune(folder: Path, table: str, seed: int, batch: str, seconds: int) -> Found:
     """Search, and return seconds since the process began and score of each trial that ended."""
-    strategy = f"{{name: bayesian, seed: {seed}, batch: {batch}}}"
+    width = "null" if batch == GROWING else batch
+    strategy = f"{{name: bayesian, seed: {seed}, batch: {width}}}"
     command = write_experiment(folder, "mixed", strategy, f"{{max_time: {seconds}s}}", EPOCHS, table)
     began = datetime.now().astimezone()
     measure(command, folder)
@@ -80,7 +83,7 @@ def search(table: str, tool: str, seed: int, seconds: int) -> Found:
         if tool in PEERS:
             found = found_by_peer(Path(scratch), tool, table, seed, seconds)
         else:
-            found = found_by_hptune(Path(scratch), table, seed, int(tool.rpartition(" ")[2]), seconds)
+            found = found_by_hptune(Path(scratch), table, seed, tool.rpartition(" ")[2], seconds)
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("a") as lines:
         row = {"table": table, "tool": tool, "seed": seed, "seconds": seconds, "found": found}
@@ -94,7 +97,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, nargs="+", default=[60, 300])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--table", choices=(DIGITS, *TARGETS), action="append")
-    parser.add_argument("--batch", type=int, nargs="+", default=[4])
+    parser.add_argument("--batch", nargs="+", default=[GROWING])
     parser.add_argument("--no-peers", action="store_true")
     asked = parser.parse_args()
     longest, known = max(asked.seconds), on_record()

@@ -1,6 +1,6 @@
 """hptune's Bayesian proposals against KerasTuner's own, at equal numbers of trials and from the same first points.
 
-Usage: python benchmarks/proposals.py [--seeds 20] [--processes 2] [--minutes 20] [--problem branin] [--batch 1 4]
+Usage: python benchmarks/proposals.py [--seeds 20] [--processes 2] [--minutes 20] [--problem branin] [--batch 1 growing]
 
 Nothing is trained. A proposal is answered by Branin's function (2 dimensions), Hartmann's (6 dimensions), or the log
 loss of the nearest of 400 trials that a random search on digits has trained before (6 dimensions,
@@ -42,6 +42,8 @@ STRATEGIES = FOLDER.parent / "hptune" / "strategies"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 KERAS_TUNER, RANDOM = "KerasTuner", "random"
 # Of the strategy, as the experiment has them by default; the number of first points is KerasTuner's rule.
+# The default: batches that grow with the results.
+GROWING = "growing"
 OPTIONS = {"num_initial_points": None, "alpha": 1e-4, "beta": 2.6}
 SPEED_TRIALS = 104
 
@@ -216,13 +218,19 @@ def search_by_keras_tuner(problem: Problem, seed: int) -> tuple[list[float], lis
     return values, seconds
 
 
-def search_by_hptune(problem: Problem, seed: int, batch: int | None) -> tuple[list[float], list[float]]:
-    """Return the value of each trial, and the seconds that each proposal took; random ones without a batch."""
+def search_by_hptune(problem: Problem, seed: int, batch: str | None) -> tuple[list[float], list[float]]:
+    """Return the value of each trial, and the seconds that each proposal took; random ones without a batch.
+
+    Args:
+        problem: What to search.
+        seed: Of everything.
+        batch: Width of the batches, or `GROWING`; None for random search.
+    """
     from hptune.strategies import Task, create_strategy
     from hptune.trial import Exhausted, Outcome, Trial, Wait
 
     space, value = problem.make()
-    options = {} if batch is None else {**OPTIONS, "batch": batch}
+    options = {} if batch is None else {**OPTIONS, "batch": None if batch == GROWING else int(batch)}
     task = Task(space, objective(), seed, first_points(space, seed), options)
     strategy = create_strategy("random" if batch is None else "bayesian", task)
     values: list[float] = []
@@ -249,9 +257,9 @@ def run(search: Search) -> dict[str, Any]:
     return {**asdict(search), "values": values, "seconds": seconds}
 
 
-def batch_of(tool: str) -> int | None:
+def batch_of(tool: str) -> str | None:
     """Return the width of the batches of one of our searches; None for the random one."""
-    return None if tool == RANDOM else int(tool.rpartition(" ")[2])
+    return None if tool == RANDOM else tool.rpartition(" ")[2]
 
 
 def code_of(tool: str) -> str:
@@ -327,7 +335,7 @@ def show(name: str, tools: Sequence[str], seeds: Sequence[int], results: Mapping
         print(f"{tool:>10}" + "".join(f"{cell:>32}" for cell in cells) + f"   better than {KERAS_TUNER} by")
 
 
-def show_speed(batches: Sequence[int]) -> None:
+def show_speed(batches: Sequence[str]) -> None:
     """Print how long a proposal takes after a hundred trials in six dimensions, in a process of one thread."""
     long = Problem(hartmann, SPEED_TRIALS, ())
     for batch in batches:
@@ -364,7 +372,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=60.0, help="after which no search is begun")
     parser.add_argument("--problem", choices=tuple(PROBLEMS), action="append")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--batch", nargs="+", default=["1", GROWING])
     parser.add_argument("--record", action="store_true", help="make the table of trials again, and end")
     asked = parser.parse_args()
     if asked.record:
@@ -382,13 +390,12 @@ def main() -> None:
     for name in problems:
         show(name, tools, seeds, results)
     print(flush=True)
-    subprocess.run(
-        [sys.executable, __file__, "--speed", *map(str, asked.batch)], check=True, env={**os.environ, **ONE_THREAD}
-    )
+    command = [sys.executable, __file__, "--speed", *asked.batch]
+    subprocess.run(command, check=True, env={**os.environ, **ONE_THREAD})
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--speed"]:
-        show_speed([int(batch) for batch in sys.argv[2:]])
+        show_speed(sys.argv[2:])
     else:
         main()

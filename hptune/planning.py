@@ -279,13 +279,14 @@ class _Planner:
                     chosen = works[firsts[place] * self._parts : (firsts[place] + rung.configurations) * self._parts]
                     rounds[-1] += [replace(work, epochs=epochs) for work in chosen]
             return rounds
-        batch = ground.strategy_options.get("batch")
-        if batch is None:
+        options = ground.strategy_options
+        if "batch" not in options:
             return [list(works)]
-        from hptune.strategies.bayesian import count_initial_points  # imports keras_tuner
+        from hptune.strategies.bayesian import batch_ends, count_initial_points  # imports keras_tuner
 
-        initial = self._parts * count_initial_points(ground.space, ground.strategy_options["num_initial_points"])
-        firsts = [0, *range(initial, len(works), batch * self._parts), len(works)]
+        ends = batch_ends(count_initial_points(ground.space, options["num_initial_points"]), options["batch"])
+        within = itertools.takewhile(lambda first: first < len(works), (end * self._parts for end in ends))
+        firsts = [0, *within, len(works)]
         return [list(works[first:last]) for first, last in itertools.pairwise(firsts) if first < last]
 
     def _disk(self, works: Sequence[Work], load: _Load, samples: Sequence[Sample], rehearsal: Rehearsal) -> int:

@@ -40,8 +40,9 @@ class BayesianSpec(Section):
     beta: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = Field(
         default=2.6, description="how much exploring is worth; larger explores more"
     )
-    batch: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=4, description="configurations proposed from the same results; they can train at the same time"
+    batch: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="configurations proposed from the same results; by default a quarter of these, but at least 4",
     )
 
 

@@ -19,7 +19,8 @@ Reference:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras_tuner
@@ -39,6 +40,10 @@ from hptune.trial import Exhausted, Proposal, Trial, Wait, derive_seed
 # KerasTuner's rule for the random points before the first fit.
 POINTS_PER_DIMENSION = 3
 _FEWEST_POINTS = 3
+# Of the results there are, a batch has one for so many, but no fewer than: one more of many results tells little, and
+# trials of a batch train side by side. Measured: docs/how-it-works.md.
+_RESULTS_PER_PROPOSAL = 4
+_NARROWEST = 4
 # Lengths over which results are alike, in shares of a range: from "nothing is known of a neighbour" to "nearly linear".
 _LENGTHS = np.geomspace(0.01, 100.0, 32)
 _CANDIDATES = 1024
@@ -77,6 +82,19 @@ def count_initial_points(space: SearchSpace, wanted: int | None) -> int:
     return wanted or max(POINTS_PER_DIMENSION * len(space.dimensions), _FEWEST_POINTS)
 
 
+def batch_ends(initial: int, width: int | None) -> Iterator[int]:
+    """Yield how many configurations there are as each batch ends; the random points before the first fit are one.
+
+    >>> from itertools import islice
+    >>> list(islice(batch_ends(12, None), 8)), list(islice(batch_ends(5, 3), 3))
+    ([12, 16, 20, 25, 31, 38, 47, 58], [5, 8, 11])
+    """
+    end = initial
+    while True:
+        yield end
+        end += width or max(end // _RESULTS_PER_PROPOSAL, _NARROWEST)
+
+
 class BayesianStrategy:
     """Draws the initial points, then proposes batches that lie where the confidence bound is best."""
 
@@ -97,13 +115,15 @@ class BayesianStrategy:
             objective: The aim.
             seed: Of every proposal.
             draws: For the initial points.
-            options: `num_initial_points`, `alpha`, `beta` as KerasTuner has them, and `batch`, the proposals a fit.
+            options: `num_initial_points`, `alpha`, `beta` as KerasTuner has them, and `batch`, the proposals a fit, or
+                None for batches that grow.
         """
         self._objective = objective
         self._seed = seed
         self._draws = draws
         self._initial = count_initial_points(space, options["num_initial_points"])
-        self._batch: int = options["batch"]
+        self._batches = batch_ends(self._initial, options["batch"])
+        self._ends = [0]
         self._encoding = Encoding(space)
         self._oracle = BatchOracle(
             **oracle_options(Translation(space), objective, seed), alpha=options["alpha"], beta=options["beta"]
@@ -145,9 +165,9 @@ class BayesianStrategy:
 
     def _told_to(self, number: int) -> int:
         """Count the results that a proposal is made from: those of all batches before its own."""
-        if number < self._initial:
-            return 0
-        return number - (number - self._initial) % self._batch
+        while self._ends[-1] <= number:
+            self._ends.append(next(self._batches))
+        return self._ends[bisect_right(self._ends, number) - 1]
 
     def _propose(self, number: int, told: int) -> dict[str, Value] | None:
         scores = self._scores(told)

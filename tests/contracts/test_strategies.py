@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,17 @@ def test_no_configuration_is_proposed_twice(name: str, space: str) -> None:
     keys = Counter(identity(dict(proposal.values)) for proposal in proposed(search(name, space, most=60).run()))
 
     assert max(keys.values()) == 1
+
+
+def test_bayesian_batches_grow_with_the_results_that_they_are_made_from() -> None:
+    made = search("bayesian", "open")
+    growing = replace(made, task=replace(made.task, options=OPTIONS["bayesian"] | {"batch": None}))
+
+    told = [proposal.told for proposal in proposed(growing.run(workers=3))]
+
+    ends = [0, 5, 9, 13, 17, 21, 26, TRIALS]
+    assert told == [first for first, last in itertools.pairwise(ends) for _ in range(first, last)]
+    assert leaderboard(growing.run_with_kills([7, 12, 40, 55])) == leaderboard(growing.run())
 
 
 @pytest.mark.parametrize("name", ["random", "grid", "bayesian"])
