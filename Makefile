@@ -39,7 +39,7 @@ bench-quality: $(VENV)/installed-dev
 bench-proposals: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/proposals.py
 
-# What is found in the same 60 and 300 s, five seeds on two tables: two and a half hours, which may be broken off and
+# What is found in the same 60 and 300 s, five seeds on two tables: less than two hours, which may be broken off and
 # goes on.
 bench-equal-time: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/equal_time.py

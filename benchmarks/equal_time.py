@@ -4,9 +4,11 @@ Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table d
 
 hptune's Bayesian search (with each width of batches asked for) against KerasTuner's and Optuna's TPE with Keras, in the
 space `mixed` of against_peers.py. Each process runs for the longest time; what it had found earlier is read from when
-its trials ended, so one run answers for every time. Prints a line a run, and the mean over the seeds last. What is
-found goes to `build/equal_time.jsonl`, and a later call goes on from there: remove the file after a change of hptune.
-The peers' scripts take numbers only, so that hptune is alone on the table eucalyptus.
+its trials ended, so one run answers for every time. The peers train in one thread whatever there is, so they run side
+by side, each on a core of its own, which makes them neither slower nor faster than alone; hptune has all cores. Prints
+a line a run, and the mean over the seeds last. What is found goes to `build/equal_time.jsonl`, and a later call goes on
+from there: remove the file after a change of hptune. The peers' scripts take numbers only, so that hptune is alone on
+the table eucalyptus.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
+import shutil
 import statistics
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +31,7 @@ from against_peers import DIGITS, FOLDER, PEERS, SATIMAGE, TABLES, TARGETS, meas
 EPOCHS = 20
 # The default: batches that grow with the results.
 GROWING = "growing"
+_CORES = os.cpu_count() or 1
 RESULTS = FOLDER.parent / "build" / "equal_time.jsonl"
 Found = list[tuple[float, float]]
 
@@ -53,13 +60,15 @@ def found_by_hptune(folder: Path, table: str, seed: int, batch: str, seconds: in
 def found_by_peer(folder: Path, tool: str, table: str, seed: int, seconds: int) -> Found:
     """Let a peer search, and return when its best validation score rose, and to what."""
     tables = [str(SATIMAGE)] if table == "satimage" else []
+    pinned = ["taskset", "--cpu-list", str(PEERS.index(tool) % _CORES)] if shutil.which("taskset") else []
     script, strategy = {
         "KerasTuner": ("mixed_keras_tuner.py", f"bayesian:{seed}"),
         "Optuna": ("plain_optuna.py", f"mixed:{seed}"),
     }[tool]
-    command = [sys.executable, str(FOLDER / script), strategy, "100000", str(EPOCHS), str(seconds), *tables]
+    command = [*pinned, sys.executable, str(FOLDER / script), strategy, "100000", str(EPOCHS), str(seconds), *tables]
+    began = time.time()
     lines = [line.split() for line in measure(command, folder).output.splitlines() if line.startswith("best ")]
-    return [(float(when), float(score)) for _, when, score in lines]
+    return [(float(when) - began, float(score)) for _, when, score in lines]
 
 
 def best_by(found: Found, seconds: int) -> float:
@@ -107,17 +116,22 @@ def main() -> None:
             continue
         peers = () if asked.no_peers or table == "eucalyptus" else PEERS
         tools = [*(f"hptune, {batch}" for batch in asked.batch), *peers]
-        scores: dict[tuple[str, int], list[float]] = {(tool, time): [] for tool in tools for time in asked.seconds}
+        scores: dict[tuple[str, int], list[float]] = {(tool, limit): [] for tool in tools for limit in asked.seconds}
         # Seed by seed, so that what drifts with the machine falls on all tools.
         for seed in range(1, asked.seeds + 1):
+            for together in [*((ours,) for ours in tools[: len(asked.batch)]), peers]:
+                missing = [tool for tool in together if (table, tool, seed, longest) not in known]
+                with ThreadPoolExecutor(max_workers=_CORES) as threads:
+                    runs = {tool: threads.submit(search, table, tool, seed, longest) for tool in missing}
+                known |= {(table, tool, seed, longest): run.result() for tool, run in runs.items()}
             for tool in tools:
-                found = known.get((table, tool, seed, longest)) or search(table, tool, seed, longest)
-                for time in asked.seconds:
-                    scores[tool, time].append(best_by(found, time))
-                told = "  ".join(f"{time} s {scores[tool, time][-1]:.4f}" for time in asked.seconds)
-                print(f"{table:>9} seed {seed} {tool:>12}  {told}  {len(found)} times", flush=True)
+                rises = known[table, tool, seed, longest]
+                for limit in asked.seconds:
+                    scores[tool, limit].append(best_by(rises, limit))
+                told = "  ".join(f"{limit} s {scores[tool, limit][-1]:.4f}" for limit in asked.seconds)
+                print(f"{table:>9} seed {seed} {tool:>12}  {told}  {len(rises)} times", flush=True)
         for tool in tools:
-            means = "  ".join(f"{time} s {statistics.mean(scores[tool, time]):.4f}" for time in asked.seconds)
+            means = "  ".join(f"{limit} s {statistics.mean(scores[tool, limit]):.4f}" for limit in asked.seconds)
             print(f"{table:>9} mean   {tool:>12}  {means}", flush=True)
 
 

@@ -3,7 +3,7 @@
 Usage: python mixed_keras_tuner.py STRATEGY TRIALS EPOCHS SECONDS [FOLDER]
 
 STRATEGY is random, hyperband or bayesian; TRIALS is for random and bayesian; a search ends after SECONDS where they are
-not 0. Prints the best validation accuracy whenever it rises, with the seconds since the process began.
+not 0. Prints the best validation accuracy whenever it rises, with the time of day in seconds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Clock(keras.callbacks.Callback):
             sys.exit(0)
         if logs and logs["val_accuracy"] > Clock.best:
             Clock.best = logs["val_accuracy"]
-            print(f"best {passed:.1f} {Clock.best:.6f}", flush=True)
+            print(f"best {time.time():.1f} {Clock.best:.6f}", flush=True)
 
 
 def main() -> None:

@@ -3,8 +3,7 @@
 Usage: python plain_optuna.py WORK TRIALS EPOCHS SECONDS [FOLDER]
 
 WORK is narrow, wide, mixed, or hyperband (with Optuna's Hyperband pruner), `:SEED` behind it; a search ends after
-SECONDS where they are not 0. Prints the best validation accuracy whenever it rises, with the seconds since the process
-began.
+SECONDS where they are not 0. Prints the best validation accuracy whenever it rises, with the time of day in seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Report(keras.callbacks.Callback):
             sys.exit(0)
         if score > Report.best:
             Report.best = score
-            print(f"best {passed:.1f} {score:.6f}", flush=True)
+            print(f"best {time.time():.1f} {score:.6f}", flush=True)
         self._trial.report(score, epoch)
         if self._trial.should_prune():
             raise optuna.TrialPruned
