@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from hptune.training.capacity import FEWEST_SLOTS
+from hptune.training.capacity import FEWEST_SLOTS, MOST_KEPT_WEIGHTS
 from hptune.training.job import Measured
 from hptune.training.queueing import Kind, choose_structure, fair_share
 
@@ -133,18 +133,18 @@ class Costs:
         fitted = float(_epoch_features(work.size, slots) @ self._epoch_shares)
         return fitted * self._corrections.get(work.kind.structure, 1.0)
 
-    def begin_s(self, work: Work, *, is_traced: bool) -> float:
-        """Predict what comes before the first epoch."""
-        built = float(_trace_features(work.size) @ self._build_shares)
-        if is_traced:
-            return built
-        known = self._traced.get(work.kind.trace)
-        traced = known.measured.trace_s if known else float(_trace_features(work.size) @ self._trace_shares)
-        return built + traced
+    def build_s(self, work: Work) -> float:
+        """Predict how long Keras builds the network."""
+        return float(_trace_features(work.size) @ self._build_shares)
 
-    def population_s(self, works: Sequence[Work], *, is_traced: bool) -> float:
-        """Predict how long trials that begin together take, from the first to the last of them."""
-        seconds = self.begin_s(works[0], is_traced=is_traced) + self.end_s * len(works)
+    def trace_s(self, work: Work) -> float:
+        """Predict how much longer the first epoch takes, in which TensorFlow traces the graph."""
+        known = self._traced.get(work.kind.trace)
+        return known.measured.trace_s if known else float(_trace_features(work.size) @ self._trace_shares)
+
+    def population_s(self, works: Sequence[Work]) -> float:
+        """Predict how long trials that begin together train, from the first epoch to the end of the last of them."""
+        seconds = self.end_s * len(works)
         before = 0
         for last in sorted({work.epochs for work in works}):
             slots = sum(work.epochs >= last for work in works)
@@ -163,6 +163,7 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
     """
     free = [0.0] * workers
     traces: list[set[str]] = [set() for _ in free]
+    networks: list[set[str]] = [set() for _ in free]
     traces_of: dict[str, str] = {}
     working = [""] * workers
     # How many trials each has begun, and how long these take.
@@ -191,10 +192,16 @@ def training_seconds(rounds: Iterable[Sequence[Work]], workers: int, costs: Cost
                 waiting[structure] = left
             else:
                 del waiting[structure]
-            trace = together[0].kind.trace
-            seconds = costs.population_s(together, is_traced=trace in traces[worker])
+            first = together[0]
+            seconds = costs.population_s(together)
+            if structure not in networks[worker]:
+                seconds += costs.build_s(first)
+            if first.kind.trace not in traces[worker]:
+                seconds += costs.trace_s(first)
             free[worker], under_way[worker] = now + seconds, (len(together), seconds)
-            traces[worker].add(trace)
+            traces[worker].add(first.kind.trace)
+            if first.size.weights <= MOST_KEPT_WEIGHTS:
+                networks[worker].add(structure)
             working[worker] = structure
     return max(free)
 

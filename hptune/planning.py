@@ -34,7 +34,7 @@ from hptune.run.folder import RunFolder
 from hptune.schedule import stages
 from hptune.space import Value
 from hptune.strategies import Task
-from hptune.training.capacity import least_bytes
+from hptune.training.capacity import bytes_of_a_lone_trial
 from hptune.training.crew import Crew
 from hptune.training.dials import is_dial
 from hptune.training.job import Job
@@ -169,11 +169,11 @@ class _Planner:
         fitting, beyond = [], []
         for corner in corners:
             settings = self._ground.space.resolve(corner.values)
-            wanted = least_bytes(settings, self._materials.extent(settings))
+            wanted = bytes_of_a_lone_trial(settings, self._materials.extent(settings))
             if wanted <= memory:
                 fitting.append(corner)
             else:
-                reason = f"training takes at least {wanted / 2**30:.0f} GiB, the machine has {memory / 2**30:.0f} GiB"
+                reason = f"training takes about {wanted / 2**30:.0f} GiB, the machine has {memory / 2**30:.0f} GiB"
                 beyond.append({"values": dict(corner.values), "reason": reason})
         return fitting, beyond
 

@@ -29,8 +29,8 @@ def test_what_was_measured_is_predicted_as_it_was() -> None:
 
     assert made.epoch_s(SMALL, 1) == pytest.approx(0.1)
     assert made.epoch_s(LARGE, 1) == pytest.approx(0.4)
-    assert made.begin_s(SMALL, is_traced=False) == pytest.approx(2.0, rel=0.1)
-    assert made.begin_s(SMALL, is_traced=True) == pytest.approx(0.5, rel=0.3)
+    assert made.build_s(SMALL) == pytest.approx(0.5, rel=0.3)
+    assert made.build_s(SMALL) + made.trace_s(SMALL) == pytest.approx(2.0, rel=0.1)
 
 
 def test_what_lies_between_is_predicted_to_take_a_time_between() -> None:
@@ -69,10 +69,18 @@ def test_a_round_waits_for_the_one_before() -> None:
     assert apart > together
 
 
+def test_a_small_network_that_comes_back_is_not_built_again() -> None:
+    made, huge = costs(), replace(LARGE, size=replace(LARGE.size, weights=1_000_000))
+    returns = {work: training_seconds([[work], [work]], 1, made) for work in (SMALL, huge)}
+
+    assert returns[SMALL] == pytest.approx(made.build_s(SMALL) + made.trace_s(SMALL) + 2 * made.population_s([SMALL]))
+    assert returns[huge] == pytest.approx(2 * made.build_s(huge) + made.trace_s(huge) + 2 * made.population_s([huge]))
+
+
 def test_a_trial_that_ends_early_frees_its_slot_and_not_the_others() -> None:
     long = replace(LARGE, epochs=20)
 
-    assert costs().population_s([LARGE, long], is_traced=True) == pytest.approx(0.5 + 20 * 0.4, rel=0.05)
+    assert costs().population_s([LARGE, long]) == pytest.approx(20 * 0.4, rel=0.05)
 
 
 def test_early_stopping_is_expected_two_thirds_of_the_way() -> None:

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from hptune.run.files import describe_file
 from hptune.run.folder import STATE
-from hptune.training.capacity import FEWEST_SLOTS
+from hptune.training.capacity import FEWEST_SLOTS, MOST_KEPT_WEIGHTS
 from hptune.training.dials import read_dials, structure_of
 from hptune.training.fitting import build_network
 from hptune.training.job import Fitted, Job, OnEpoch
@@ -34,8 +34,7 @@ from hptune.trial import Key, StoredFile
 ENGINE = "population"
 # More at a time would hold what all their units say of a block of rows.
 _CONCLUDED_TOGETHER = 8
-# Each holds the weights that it was built with; one of more weights trains far longer than Keras builds it.
-_KEPT_NETWORKS, _KEPT_WEIGHTS = 32, 200_000
+_KEPT_NETWORKS = 32
 
 Array = npt.NDArray[Any]
 
@@ -74,7 +73,7 @@ class Programs:
         """
         key = (job.rows, structure_of(job.settings), job.dials)
         network = self._networks.pop(key, None) or StackedNetwork(build_network(job, every_dropout=True), job.seed)
-        if network.size <= _KEPT_WEIGHTS:
+        if network.size <= MOST_KEPT_WEIGHTS:
             # Those that were asked for last stand last.
             self._networks[key] = network
         if len(self._networks) > _KEPT_NETWORKS:
