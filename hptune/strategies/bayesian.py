@@ -128,6 +128,8 @@ class BayesianStrategy:
         self._oracle = BatchOracle(
             **oracle_options(Translation(space), objective, seed), alpha=options["alpha"], beta=options["beta"]
         )
+        # To find the libraries that have threads takes as long as a fifth of a proposal.
+        self._pools = threadpoolctl.ThreadpoolController()
         self._values: list[Mapping[str, Value]] = []
         self._results: dict[int, Trial] = {}
         self._fitted: tuple[int, Any] = (-1, None)
@@ -174,7 +176,7 @@ class BayesianStrategy:
         if number < self._initial or len({score for score in scores if score is not None}) < 2:
             return self._draws.draw(number)
         # One thread, so that equal histories give equal proposals to the bit.
-        with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+        with self._pools.limit(limits=1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values = self._minimize_bound(number, told, scores)
         if values is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -148,9 +148,9 @@ class Search:
         tuner.run(trainer, lambda: False, lambda: False)
         return journal
 
-    def run_with_kills(self, kills: Iterable[int], workers: int = 1) -> Journal:
-        """Search, dying before each of the given records, then to the end."""
-        journal = Journal()
+    def run_with_kills(self, kills: Iterable[int], workers: int = 1, records: Sequence[Any] = ()) -> Journal:
+        """Search, or go on from some records, dying before each of the given ones, then to the end."""
+        journal = Journal(list(records))
         for chance, kill in enumerate(kills):
             journal.dies_at = kill
             try:

@@ -168,11 +168,11 @@ def test_failures_are_survived(name: str, space: str, outcome: Outcome) -> None:
 @cases
 def test_a_search_killed_before_any_record_ends_as_the_undisturbed_one(name: str, space: str) -> None:
     made = search(name, space, most=18, ending=some_fail)
-    undisturbed = made.run()
+    undisturbed, attempted = made.run(), made.run(workers=2)
 
     # The first attempt dies here, the second one a few records later.
-    for kill in range(1, len(undisturbed.records), 1 if space == "open" else 5):
-        resumed = made.run_with_kills([kill, kill + 3], workers=2)
+    for kill in range(1, len(attempted.records), 1 if space == "open" else 5):
+        resumed = made.run_with_kills([kill + 3], workers=2, records=attempted.records[:kill])
         assert leaderboard(resumed) == leaderboard(undisturbed), f"killed before record {kill}"
         assert proposed(resumed) == proposed(undisturbed)
 
@@ -183,10 +183,10 @@ PARTS = name_parts(3, 1)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_of_folds_killed_before_any_record_ends_as_the_undisturbed_one(name: str) -> None:
     made = search(name, "open", most=13, parts=PARTS, ending=some_fail)
-    undisturbed = made.run()
+    undisturbed, attempted = made.run(), made.run(workers=2)
 
-    for kill in range(1, len(undisturbed.records), 3):
-        resumed = made.run_with_kills([kill, kill + 2], workers=2)
+    for kill in range(1, len(attempted.records), 3):
+        resumed = made.run_with_kills([kill + 2], workers=2, records=attempted.records[:kill])
         assert leaderboard(resumed) == leaderboard(undisturbed), f"killed before record {kill}"
         assert proposed(resumed) == proposed(undisturbed)
         assert parts_table(replay(resumed.records)) == parts_table(replay(undisturbed.records))
