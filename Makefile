@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test torture lint audit bench bench-quality bench-proposals bench-equal-time bench-endurance bench-large bench-plan docs lock clean
+.PHONY: demo test test-long torture lint audit bench bench-quality bench-proposals bench-equal-time bench-endurance bench-large bench-plan docs lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/hptune search configs/digits.yaml
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# Tests that take ten seconds or more each: a third of the time of all. CI runs both.
+test-long: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m long
 
 # Every case of tests/torture/register.py, also those that take long; about half an hour on two cores. Ends with
 # a table: faults tried, results equal, announced trials lost, files damaged outside the run folder. With

@@ -66,6 +66,7 @@ print(json.dumps([rows.tolist(), total.tolist()]))
 
 
 @pytest.mark.parametrize("method", ["weighted", "stacking"])
+@pytest.mark.long
 def test_computed_shares_make_one_model_of_plain_layers(workplace: Path, method: str) -> None:
     run = workplace / "runs" / "customers"
 
@@ -152,6 +153,7 @@ Path(sys.argv[3]).write_text("\\n".join([lines[0], *(lines[1 + row] for row in r
     assert unmet == f"error: gate failed: roc_auc: expected at least 1.0, got {evaluated['metrics']['roc_auc']}\n"
 
 
+@pytest.mark.long
 def test_predictions_in_blocks_are_those_of_the_table_at_once(searched: Path, tmp_path: Path) -> None:
     header, *lines = TABLE.read_text().splitlines()
     many = [line.replace("Bern", "Atlantis") if number < 3 else line for number, line in enumerate(lines * 300)]
@@ -261,6 +263,7 @@ def test_what_init_writes_is_searched_as_it_is(tmp_path: Path) -> None:
     assert len(rows) == 90
 
 
+@pytest.mark.long
 def test_python_does_what_the_command_line_does(searched: Path, tmp_path: Path) -> None:
     program = """
 import json, sys
@@ -293,6 +296,7 @@ if __name__ == "__main__":
     assert (predicted, evaluated, code, names) == (800, 800, 3, ["customers"])
 
 
+@pytest.mark.long
 def test_accepted_changes_keep_the_trials_that_would_be_trained_alike(workplace: Path) -> None:
     before = {row["trial"]: row for row in rows_of(workplace / "runs" / "customers")}
     narrower = ("--set", "model.units=[16, 32]")

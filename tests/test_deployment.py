@@ -98,6 +98,7 @@ def _size(path: Path) -> str:
 
 # One test, because one search serves it all, and workers of pytest do not share.
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_every_runtime_answers_from_raw_columns_what_the_artifact_does(tmp_path: Path) -> None:
     # Numbers are prepared in two ways, and L1 drives weights to zero.
     settings = ("data.preparation.numeric=[standard, quantile]", "model.l1=1.0", "training.epochs=4", "model.blocks=2")

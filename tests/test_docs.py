@@ -79,6 +79,7 @@ def test_the_site_builds_and_reaches_for_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_the_tutorial_works_from_its_first_line_to_its_last(tmp_path: Path) -> None:
     shutil.copy(ROOT / "configs" / "data" / "customers.csv", tmp_path)
 

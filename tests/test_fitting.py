@@ -124,6 +124,7 @@ def test_the_curve_tells_every_metric_of_both_parts(tmp_path: Path) -> None:
     assert [Path(file.name).name for file in fitted.files] == ["curve.json", "weights.npz", "predictions.npy"]
 
 
+@pytest.mark.long
 def test_fresh_processes_give_the_same_bytes_and_restore_each_others_weights(tmp_path: Path) -> None:
     program = """
 import pathlib, pickle, sys

@@ -146,6 +146,7 @@ def test_keys_that_the_table_contradicts_are_read_too(override: str, expected: s
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_what_is_kept_and_where_follows_the_experiment(tmp_path: Path) -> None:
     words = ["search", str(CUSTOMERS), "--quiet", "--max-trials", "3", "--set", "training.epochs=2"]
     limits = {"keep": "{runs: elsewhere, keep: 1}", "megabytes": "{weights_mb: 0, predictions_mb: 0}"}

@@ -23,6 +23,7 @@ def plan(*words: str | Path, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_a_plan_says_what_the_search_then_does(tmp_path: Path) -> None:
     words = (CONFIGS / "diabetes.yaml", "--max-trials", "4")
     words += ("--set", "training.early_stopping=null", "--set", "training.epochs=20")
@@ -54,6 +55,7 @@ def test_a_plan_says_what_the_search_then_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_hyperbands_brackets_are_planned_and_corners_too_large_are_named(tmp_path: Path) -> None:
     words = (
         "--set",

@@ -121,6 +121,7 @@ def run(*command: str, folder: Path, code: int = 0) -> str:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_the_python_of_the_readme_runs(workplace: Path) -> None:
     programs = [block for block in blocks("python") if block.startswith("import ")]
 
@@ -136,6 +137,7 @@ def test_the_python_of_the_readme_runs(workplace: Path) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_the_gate_of_the_readme_lets_through_and_stops(workplace: Path) -> None:
     script = next(block for block in blocks("sh") if "--fail-under" in block)
 
@@ -154,6 +156,7 @@ def test_the_gate_of_the_readme_lets_through_and_stops(workplace: Path) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_the_first_commands_of_the_readme_run_on_a_table_of_ones_own(workplace: Path) -> None:
     script = next(block for block in blocks("sh") if "hptune init" in block)
     shutil.copy(ROOT / "configs" / "data" / "customers.csv", workplace)

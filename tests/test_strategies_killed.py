@@ -70,6 +70,7 @@ def make_killed(folder: Path, table: str, words: Sequence[str | Path]) -> Killed
         ("customers", "random", "keras", 3, [Victim.WORKERS, Victim.SEARCH]),
     ],
 )
+@pytest.mark.long
 def test_a_search_that_was_killed_ends_with_the_same_bytes(
     table: str, strategy: str, engine: str, trials: int, victims: list[Victim], ram: Path
 ) -> None:

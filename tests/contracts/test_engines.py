@@ -588,6 +588,7 @@ def rmse_of_keras(job: Job, seeds: Iterable[int]) -> list[float]:
     return scores
 
 
+@pytest.mark.long
 def test_dropout_of_both_engines_is_the_same_in_distribution(programs: Programs, tmp_path: Path) -> None:
     """Two samples of 64 scores: a difference of the means by 0.85 standard deviations would be seen in 9 of 10 tests.
 

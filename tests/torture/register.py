@@ -1,6 +1,6 @@
 """The torture list: every case with its tier and the tests that hold it, or the reason why none does.
 
-P runs in `make test`; N and W behind `make torture`. A test stands as file::function below tests/.
+P runs in `make test` or `make test-long`; N and W behind `make torture`. A test stands as file::function below tests/.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_d01_a_flipped_bit_anywhere_in_the_journal_is_found(step: int, bench: Be
             summarize(bench.run)
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.torture), 61])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.torture), pytest.param(61, marks=pytest.mark.long)])
 def test_d02_a_journal_cut_at_any_length_goes_on_to_the_same_end(step: int, finished: Bench, ram: Path) -> None:
     content = finished.run.journal.read_bytes()
     meant = results_of(finished.run)

@@ -158,6 +158,7 @@ def one_of_each_sort(whole: Undisturbed, kind: Kind, chance: random.Random) -> S
 
 
 @pytest.mark.parametrize("kind", Kind)
+@pytest.mark.long
 def test_a06_every_operation_on_the_disk_fails_once(
     kind: Kind, undisturbed: Callable[[str], Undisturbed], ram: Path, tally: Tally
 ) -> None:
@@ -222,6 +223,7 @@ def double_faults(
             bench.announced.unlink(missing_ok=True)
 
 
+@pytest.mark.long
 def test_a07_a_second_fault_during_recovery(undisturbed: Callable[[str], Undisturbed], ram: Path, tally: Tally) -> None:
     whole = undisturbed("random")
 
@@ -245,6 +247,7 @@ def test_a07_many_second_faults_during_recovery(
 
 
 @pytest.mark.parametrize("kind", KILLS)
+@pytest.mark.long
 def test_a19_a_power_failure_takes_only_what_was_not_announced(
     kind: Kind, undisturbed: Callable[[str], Undisturbed], ram: Path, tally: Tally
 ) -> None:
@@ -319,6 +322,7 @@ def kill_at_random(
     tally.equal += 1
 
 
+@pytest.mark.long
 def test_a01_random_search_killed_at_random_instants_ends_as_the_undisturbed_one(
     undisturbed: Callable[[str], Undisturbed], nursery: Nursery, ram: Path, tally: Tally
 ) -> None:

@@ -334,6 +334,7 @@ MODELS = {
 }
 
 
+@pytest.mark.long
 def test_i01_i02_a_foreign_model_runs_no_code_fills_no_memory_and_reads_no_other_file(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     script = Path(__file__).with_name("hostile_models.py")
