@@ -35,6 +35,7 @@ def workplace(searched: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+@pytest.mark.long
 def test_the_ensemble_loads_with_keras_alone_and_averages_its_members(workplace: Path) -> None:
     run = workplace / "runs" / "customers"
 

@@ -102,6 +102,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs" / "customers"
 
 
+@pytest.mark.long
 def test_a_killed_search_goes_on_and_ends_with_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "customers"
     for ends in (1, 3):

@@ -195,6 +195,7 @@ def test_a06_every_sort_of_operation_fails_once_under_every_strategy(
 
 
 @pytest.mark.parametrize("strategy", ["grid", "bayesian", "hyperband", "folds"])
+@pytest.mark.long
 def test_a06_some_operations_fail_under_every_strategy(
     strategy: str, undisturbed: Callable[[str], Undisturbed], ram: Path, tally: Tally
 ) -> None:
