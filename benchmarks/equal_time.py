@@ -4,11 +4,11 @@ Usage: python benchmarks/equal_time.py [--seconds 60 300] [--seeds 5] [--table d
 
 hptune's Bayesian search (with each width of batches asked for) against KerasTuner's and Optuna's TPE with Keras, in the
 space `mixed` of against_peers.py. Each process runs for the longest time; what it had found earlier is read from when
-its trials ended, so one run answers for every time. The peers train in one thread whatever there is, so they run side
-by side, each on a core of its own, which makes them neither slower nor faster than alone; hptune has all cores. Prints
-a line a run, and the mean over the seeds last. What is found goes to `build/equal_time.jsonl`, and a later call goes on
-from there: remove the file after a change of hptune. The peers' scripts take numbers only, so that hptune is alone on
-the table eucalyptus.
+its trials ended, so one run answers for every time. The peers keep no more than one core busy, so they run side by
+side, each on a core of its own, where they were measured to be as fast as alone; hptune has all cores. Prints a line a
+run, and the mean over the seeds last. What is found goes to `build/equal_time.jsonl`, and a later call goes on from
+there: remove the file after a change of hptune. The peers' scripts take numbers only, so that hptune is alone on the
+table eucalyptus.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ RESULTS = FOLDER.parent / "build" / "proposals.jsonl"
 STRATEGIES = FOLDER.parent / "hptune" / "strategies"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 KERAS_TUNER, RANDOM = "KerasTuner", "random"
-# Of the strategy, as the experiment has them by default; the number of first points is KerasTuner's rule.
 # The default: batches that grow with the results.
 GROWING = "growing"
+# Of the strategy, as the experiment has them by default; the number of first points is KerasTuner's rule.
 OPTIONS = {"num_initial_points": None, "alpha": 1e-4, "beta": 2.6}
 SPEED_TRIALS = 104
 

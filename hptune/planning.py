@@ -282,12 +282,12 @@ class _Planner:
         options = ground.strategy_options
         if "batch" not in options:
             return [list(works)]
-        from hptune.strategies.bayesian import batch_ends, count_initial_points  # imports keras_tuner
+        from hptune.strategies.bayesian import batch_starts, count_initial_points  # imports keras_tuner
 
-        ends = batch_ends(count_initial_points(ground.space, options["num_initial_points"]), options["batch"])
-        within = itertools.takewhile(lambda first: first < len(works), (end * self._parts for end in ends))
-        firsts = [0, *within, len(works)]
-        return [list(works[first:last]) for first, last in itertools.pairwise(firsts) if first < last]
+        initial = count_initial_points(ground.space, options["num_initial_points"])
+        starts = batch_starts(len(works) // self._parts, initial, options["batch"])
+        firsts = [*(start * self._parts for start in starts), len(works)]
+        return [list(works[first:last]) for first, last in itertools.pairwise(firsts)]
 
     def _disk(self, works: Sequence[Work], load: _Load, samples: Sequence[Sample], rehearsal: Rehearsal) -> int:
         """Predict the run folder at its end, kept files within the limits of `output`."""

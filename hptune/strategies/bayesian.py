@@ -19,8 +19,7 @@ Reference:
 from __future__ import annotations
 
 import warnings
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras_tuner
@@ -82,17 +81,17 @@ def count_initial_points(space: SearchSpace, wanted: int | None) -> int:
     return wanted or max(POINTS_PER_DIMENSION * len(space.dimensions), _FEWEST_POINTS)
 
 
-def batch_ends(initial: int, width: int | None) -> Iterator[int]:
-    """Yield how many configurations there are as each batch ends; the random points before the first fit are one.
+def batch_starts(count: int, initial: int, width: int | None) -> list[int]:
+    """Number the first of each batch among so many configurations; the random points before the first fit are a batch.
 
-    >>> from itertools import islice
-    >>> list(islice(batch_ends(12, None), 8)), list(islice(batch_ends(5, 3), 3))
-    ([12, 16, 20, 25, 31, 38, 47, 58], [5, 8, 11])
+    >>> batch_starts(59, 12, None), batch_starts(11, 5, 3)
+    ([0, 12, 16, 20, 25, 31, 38, 47, 58], [0, 5, 8])
     """
-    end = initial
-    while True:
-        yield end
+    starts, end = [0], initial
+    while end < count:
+        starts.append(end)
         end += width or max(end // _RESULTS_PER_PROPOSAL, _NARROWEST)
+    return starts
 
 
 class BayesianStrategy:
@@ -122,8 +121,7 @@ class BayesianStrategy:
         self._seed = seed
         self._draws = draws
         self._initial = count_initial_points(space, options["num_initial_points"])
-        self._batches = batch_ends(self._initial, options["batch"])
-        self._ends = [0]
+        self._width: int | None = options["batch"]
         self._encoding = Encoding(space)
         self._oracle = BatchOracle(
             **oracle_options(Translation(space), objective, seed), alpha=options["alpha"], beta=options["beta"]
@@ -167,9 +165,7 @@ class BayesianStrategy:
 
     def _told_to(self, number: int) -> int:
         """Count the results that a proposal is made from: those of all batches before its own."""
-        while self._ends[-1] <= number:
-            self._ends.append(next(self._batches))
-        return self._ends[bisect_right(self._ends, number) - 1]
+        return batch_starts(number + 1, self._initial, self._width)[-1]
 
     def _propose(self, number: int, told: int) -> dict[str, Value] | None:
         scores = self._scores(told)
