@@ -332,7 +332,9 @@ SETTINGS_TO_PAUSE = {
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS_TO_PAUSE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name == "everything" else ()) for name in SETTINGS_TO_PAUSE]
+)
 def test_a_trial_that_paused_goes_on_to_the_bit_as_if_it_had_not(name: str, tmp_path: Path) -> None:
     settings = {"training.epochs": 9, **SETTINGS_TO_PAUSE[name]}
     straight, epochs = run(make_job(tmp_path, **settings))

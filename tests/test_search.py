@@ -215,6 +215,7 @@ for row in csv.DictReader((run / "leaderboard.csv").open()):
     subprocess.run([sys.executable, "-c", program, undisturbed, SEARCH[1]], check=True, timeout=120)
 
 
+@pytest.mark.long
 def test_the_model_loads_with_keras_alone_and_predicts_what_the_search_did(undisturbed: Path, tmp_path: Path) -> None:
     table = ROOT / "configs" / "data" / "customers.csv"
 
@@ -319,6 +320,7 @@ def test_gates_end_with_three(undisturbed: Path) -> None:
     assert "expected one of the test metrics, which are: accuracy" in unknown.stderr
 
 
+@pytest.mark.long
 def test_json_lines_stay_apart_from_words(tmp_path: Path) -> None:
     done = hptune(*SEARCH[:2], *SMALL, "--json", folder=tmp_path)
 

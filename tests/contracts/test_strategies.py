@@ -70,6 +70,16 @@ def search(name: str, space: str, seed: int = 0, most: int | None = TRIALS, **ch
 cases = pytest.mark.parametrize(("name", "space"), [(name, space) for name in NAMES for space in SPACES])
 
 
+def is_long(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """A model is fitted for each proposal again after each kill."""
+    return (pytest.mark.long,) if name == "bayesian" else ()
+
+
+killed_cases = pytest.mark.parametrize(
+    ("name", "space"), [pytest.param(name, space, marks=is_long(name)) for name in NAMES for space in SPACES]
+)
+
+
 @cases
 def test_proposals_lie_in_the_space_and_respect_conditions(name: str, space: str) -> None:
     proposals = proposed(search(name, space).run())
@@ -165,7 +175,7 @@ def test_failures_are_survived(name: str, space: str, outcome: Outcome) -> None:
     assert len(history.finished(2)) == len(history.proposals) >= 29
 
 
-@cases
+@killed_cases
 def test_a_search_killed_before_any_record_ends_as_the_undisturbed_one(name: str, space: str) -> None:
     made = search(name, space, most=18, ending=some_fail)
     undisturbed, attempted = made.run(), made.run(workers=2)
@@ -180,7 +190,7 @@ def test_a_search_killed_before_any_record_ends_as_the_undisturbed_one(name: str
 PARTS = name_parts(3, 1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=is_long(name)) for name in NAMES])
 def test_a_search_of_folds_killed_before_any_record_ends_as_the_undisturbed_one(name: str) -> None:
     made = search(name, "open", most=13, parts=PARTS, ending=some_fail)
     undisturbed, attempted = made.run(), made.run(workers=2)
@@ -205,7 +215,7 @@ def test_a_trial_of_folds_is_their_mean_and_told_once(name: str) -> None:
         assert trial.n == 3
 
 
-@cases
+@killed_cases
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kills=st.lists(st.integers(1, 120), max_size=6).map(sorted), workers=st.integers(1, 4))
 def test_any_kills_and_any_workers_end_in_the_same_ranking(
