@@ -20,7 +20,7 @@ from hptune.spec import load_experiment
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted(page for page in DOCS.rglob("*.md") if page.name != "status.md")
+PAGES = sorted(DOCS.rglob("*.md"))
 BIN = Path(sys.executable).parent
 
 
