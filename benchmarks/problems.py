@@ -89,14 +89,11 @@ def hartmann() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
     return SearchSpace(tuple(Float(name, 0.0, 1.0) for name in names)), value
 
 
-def recorded() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
-    """Return the table of trained trials: the log loss of the nearest one."""
-    import numpy as np
-
+def recorded_space() -> Any:
+    """Return what `EXPERIMENT` searches."""
     from hptune.space import Choice, Float, Int, SearchSpace
-    from hptune.strategies.encoding import Encoding
 
-    space = SearchSpace(
+    return SearchSpace(
         (
             Int("model.blocks", 1, 4),
             Choice("model.units", (16, 32, 64, 128)),
@@ -106,6 +103,15 @@ def recorded() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
             Float("training.learning_rate", 1e-4, 1e-1, log=True),
         )
     )
+
+
+def recorded() -> tuple[Any, Callable[[Mapping[str, Any]], float]]:
+    """Return the table of trained trials: the log loss of the nearest one."""
+    import numpy as np
+
+    from hptune.strategies.encoding import Encoding
+
+    space = recorded_space()
     with RECORDED.open() as stream:
         rows = list(csv.DictReader(stream))
     kinds = {"model.blocks": int, "model.units": int, "model.batch_norm": str}
@@ -130,12 +136,11 @@ PROBLEMS = {
 
 def record() -> None:
     """Search the table of trials again, and write it."""
-    names = ["model.blocks", "model.units", "model.batch_norm", "model.dropout", "model.l2", "training.learning_rate"]
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch, "recorded.yaml").write_text(EXPERIMENT)
         command = [str(Path(sys.executable).with_name("hptune")), "search", "recorded.yaml", "--quiet"]
         subprocess.run(command, cwd=scratch, check=True)
-        write_recorded(Path(scratch, "runs", "recorded"), names)
+        write_recorded(Path(scratch, "runs", "recorded"), list(recorded_space().by_name))
 
 
 def write_recorded(run: Path, names: Sequence[str]) -> None:

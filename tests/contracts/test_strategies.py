@@ -70,14 +70,12 @@ def search(name: str, space: str, seed: int = 0, most: int | None = TRIALS, **ch
 cases = pytest.mark.parametrize(("name", "space"), [(name, space) for name in NAMES for space in SPACES])
 
 
-def is_long(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    """A model is fitted for each proposal again after each kill."""
-    return (pytest.mark.long,) if name == "bayesian" else ()
+def killed(*case: str) -> Any:
+    """A case of a search that is killed; Bayesian ones fit a model for each proposal again after each kill."""
+    return pytest.param(*case, marks=pytest.mark.long if case[0] == "bayesian" else ())
 
 
-killed_cases = pytest.mark.parametrize(
-    ("name", "space"), [pytest.param(name, space, marks=is_long(name)) for name in NAMES for space in SPACES]
-)
+killed_cases = pytest.mark.parametrize(("name", "space"), [killed(name, space) for name in NAMES for space in SPACES])
 
 
 @cases
@@ -190,7 +188,7 @@ def test_a_search_killed_before_any_record_ends_as_the_undisturbed_one(name: str
 PARTS = name_parts(3, 1)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=is_long(name)) for name in NAMES])
+@pytest.mark.parametrize("name", [killed(name) for name in NAMES])
 def test_a_search_of_folds_killed_before_any_record_ends_as_the_undisturbed_one(name: str) -> None:
     made = search(name, "open", most=13, parts=PARTS, ending=some_fail)
     undisturbed, attempted = made.run(), made.run(workers=2)
